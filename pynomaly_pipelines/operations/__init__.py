@@ -1,0 +1,1 @@
+"""What stages, resources and service share: errors, settings."""

@@ -1,0 +1,126 @@
+"""Every error the product raises on purpose.
+
+PynomalyError
+├── SpecError              a pipeline's YAML breaks a rule
+├── SourceError            the input cannot be read
+│   ├── SourceMissing      no such file, or a pattern that matches nothing
+│   └── SourceUnreadable   torn, empty, wrongly encoded or not of its declared format
+├── DataError              the input was read, and what is in it breaks a rule
+│   ├── SchemaError        columns are missing, unknown or of another type
+│   ├── ValidationFailed   a table-level expectation failed
+│   └── NotEnoughData      too few rows or points to do what was asked
+├── DetectorError          a detector cannot do what was asked
+│   ├── UnknownDetector    no detector of that name
+│   ├── DetectorRefused    known, but not fit for production; the reason is in the message
+│   ├── SignatureError     rows to score do not have the columns or types the model was fitted on
+│   └── ScorerFileError    a saved scorer is incomplete, altered or of an unknown format
+├── RegistryError          the model registry cannot give or take what was asked
+│   └── NoChampion         a pipeline has no champion yet
+├── TableError             the lake cannot give or take what was asked
+└── SettingsError          an environment variable or settings file breaks a rule
+
+Whether to try again is a property of the class: bad data is reported, never retried.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PynomalyError(Exception):
+    """Base of the tree. The message is built from what was seen, the rule it breaks and the fix.
+
+    `problem` names the offending value, `rule` says what is expected, `fix` what to do about it, and
+    `where` the place (``file:line``, a column, a partition) if there is one.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, problem: str, *, rule: str = "", fix: str = "", where: str = "") -> None:
+        self.problem = problem
+        self.rule = rule
+        self.fix = fix
+        self.where = where
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        text = f"{self.where}: {self.problem}" if self.where else self.problem
+        sentences = [text, self.rule, f"Fix: {self.fix}" if self.fix else ""]
+        return " ".join(s if s.endswith((".", "!", "?")) else f"{s}." for s in sentences if s)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process boundaries in Dagster's executors; keyword-only arguments need a hand.
+        return _rebuild, (type(self), self.problem, self.rule, self.fix, self.where)
+
+
+def _rebuild(cls: type[PynomalyError], problem: str, rule: str, fix: str, where: str) -> PynomalyError:
+    return cls(problem, rule=rule, fix=fix, where=where)
+
+
+class SpecError(PynomalyError):
+    code = "spec-invalid"
+
+
+class SourceError(PynomalyError):
+    code = "source-error"
+
+
+class SourceMissing(SourceError):
+    code = "source-missing"
+
+
+class SourceUnreadable(SourceError):
+    code = "source-unreadable"
+
+
+class DataError(PynomalyError):
+    code = "data-error"
+
+
+class SchemaError(DataError):
+    code = "data-schema"
+
+
+class ValidationFailed(DataError):
+    code = "data-validation-failed"
+
+
+class NotEnoughData(DataError):
+    code = "data-not-enough"
+
+
+class DetectorError(PynomalyError):
+    code = "detector-error"
+
+
+class UnknownDetector(DetectorError):
+    code = "detector-unknown"
+
+
+class DetectorRefused(DetectorError):
+    code = "detector-refused"
+
+
+class SignatureError(DetectorError):
+    code = "detector-signature"
+
+
+class ScorerFileError(DetectorError):
+    code = "detector-file"
+
+
+class RegistryError(PynomalyError):
+    code = "registry-error"
+
+
+class NoChampion(RegistryError):
+    code = "registry-no-champion"
+
+
+class TableError(PynomalyError):
+    code = "table-error"
+
+
+class SettingsError(PynomalyError):
+    code = "settings-invalid"
