@@ -1,0 +1,43 @@
+"""Environment variables -> one typed, frozen object: where things lie and how the product is run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a deployment keeps its things. Every field is one `PYNOMALY_…` variable."""
+
+    project: Path
+    """PYNOMALY_PROJECT: the folder relative source paths start from. Default: the current folder."""
+    home: Path
+    """PYNOMALY_HOME: tables, registry, Dagster's storage. Default: `.pynomaly` in the project folder."""
+    lake: str
+    """PYNOMALY_LAKE: folder or URL of the Delta tables. Default: `lake` in the home."""
+    registry: str
+    """PYNOMALY_REGISTRY: MLflow tracking URI. Default: an SQLite file in the home."""
+    artifacts: str
+    """PYNOMALY_ARTIFACTS: where MLflow keeps new models. Default: `artifacts` in the home."""
+    registry_ui: str
+    """PYNOMALY_REGISTRY_UI: address of the MLflow UI, for links."""
+    live: bool
+    """PYNOMALY_LIVE=1: schedules and sensors start switched on."""
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the variables; nothing is created."""
+        env = os.environ
+        project = Path(env.get("PYNOMALY_PROJECT", ".")).absolute()
+        home = project / env.get("PYNOMALY_HOME", ".pynomaly")
+        return cls(
+            project=project,
+            home=home,
+            lake=env.get("PYNOMALY_LAKE", str(home / "lake")),
+            registry=env.get("PYNOMALY_REGISTRY", f"sqlite:///{home / 'registry.db'}"),
+            artifacts=env.get("PYNOMALY_ARTIFACTS", str(home / "artifacts")),
+            registry_ui=env.get("PYNOMALY_REGISTRY_UI", "http://127.0.0.1:5000"),
+            live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
+        )

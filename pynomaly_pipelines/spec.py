@@ -1,0 +1,339 @@
+"""What a user may write in `defs.yaml`, as strict, frozen models; every default of the product lives here.
+
+A spec is data: it opens no file and knows no Dagster. `specfile.py` reads YAML into it and turns each broken rule
+into an error with file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+RESERVED_PREFIX = "_"
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+OpenShare = Annotated[float, Field(gt=0.0, lt=1.0)]
+ColumnType = Literal["integer", "number", "string", "boolean", "timestamp", "date", "category"]
+Severity = Literal["error", "warn"]
+Cadence = Literal["hourly", "daily", "weekly", "monthly", "whole"]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, values keep their type, instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+
+
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not an IANA time zone such as 'UTC' or 'America/New_York'")
+    return name
+
+
+def _known_cron(text: str) -> str:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(text, datetime(2000, 1, 1))  # noqa: DTZ001 (any moment will do)
+    except CronSimError as error:
+        raise ValueError(f"{text!r} is not a cron expression of five fields such as '0 3 * * 0'") from error
+    return text
+
+
+Timezone = Annotated[str, AfterValidator(_known_timezone)]
+Cron = Annotated[str, AfterValidator(_known_cron)]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+# ---------------------------------------------------------------------------------------------------- source
+
+
+class FileSource(Strict):
+    """Files at a path, glob or URL. `strftime` codes in the path name the partition a file belongs to."""
+
+    path: str = Field(min_length=1)
+    """Path or glob, relative to the project folder. With codes such as `%Y-%m-%d` each partition has its own files."""
+
+    @property
+    def dated(self) -> bool:
+        """Whether the path names the partition, so that a partition's files are known without opening any."""
+        return re.search(r"%[A-Za-z]", self.path) is not None
+
+
+class CsvSource(FileSource):
+    """Comma-separated text with one header line."""
+
+    type: Literal["csv"]
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A")
+    """Texts that mean "no value"."""
+
+
+class ParquetSource(FileSource):
+    """Apache Parquet files."""
+
+    type: Literal["parquet"]
+
+
+class JsonLinesSource(FileSource):
+    """One JSON object a line."""
+
+    type: Literal["jsonl"]
+
+
+Source = Annotated[CsvSource | ParquetSource | JsonLinesSource, Field(discriminator="type")]
+
+
+# ------------------------------------------------------------------------------------------------ validation
+
+
+class Expectation(Strict):
+    """One Great Expectations expectation under its own name, written `- expect_…: {column: …, …}`."""
+
+    name: str = Field(pattern=r"^expect_[a-z_]+$")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    severity: Severity = "error"
+    """`error` quarantines the row (or blocks the partition, for a table-level expectation); `warn` only shows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if not isinstance(value, dict) or "name" in value:
+            return value
+        if len(value) != 1:
+            raise ValueError("an expectation is one mapping: `expect_column_values_to_not_be_null: {column: amount}`")
+        ((name, arguments),) = value.items()
+        arguments = dict(arguments or {})
+        severity = arguments.pop("severity", "error")
+        return {"name": name, "arguments": arguments, "severity": severity}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns its arguments name."""
+        names = [self.arguments.get(key) for key in ("column", "column_A", "column_B")]
+        return tuple(str(n) for n in [*names, *self.arguments.get("column_list", ())] if n is not None)
+
+
+class Validation(Strict):
+    """When a partition as a whole is refused."""
+
+    max_quarantined: Share = 0.2
+    """Largest share of a partition's rows that may be quarantined before the partition is refused."""
+    min_rows: Annotated[int, Field(ge=0)] = 1
+    """Fewest valid rows a partition may have."""
+
+
+# -------------------------------------------------------------------------------------------------- training
+
+
+class DetectorChoice(Strict):
+    """A candidate detector by its PyOD name, or `auto`; `- IForest: {n_estimators: 200}` sets parameters."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" not in value and len(value) == 1:
+            ((name, parameters),) = value.items()
+            return {"name": name, "parameters": dict(parameters or {})}
+        return value
+
+
+class Training(Strict):
+    """What the next model is trained on, and which candidates compete."""
+
+    window: PositiveInt = 90
+    """Latest validated partitions to train on."""
+    detectors: Annotated[tuple[DetectorChoice, ...], Field(min_length=1)] = ()
+    """Candidates; by default `auto` and one plain detector to hold it against."""
+    min_rows: PositiveInt = 200
+    """Fewest valid rows (or points a series) before a model is trained at all."""
+    max_rows: PositiveInt = 200_000
+    """Most rows used for training; more are sampled with the seed."""
+    seed: int = 0
+
+
+class Threshold(Strict):
+    """The score above which a row is an anomaly."""
+
+    alert_rate: OpenShare | None = None
+    """Share of ordinary rows that may alert; 0.001 is one row in a thousand."""
+    score: Share | None = None
+    """A fixed score instead."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.alert_rate is not None and self.score is not None:
+            raise ValueError("give `alert_rate` or `score`, not both")
+        return self
+
+
+class Labels(Strict):
+    """What is known to be an anomaly: a column of the data, or a file of known events."""
+
+    column: str | None = None
+    """Column with 1 for an anomaly, 0 for none, empty for unknown. Never a feature."""
+    events: str | None = None
+    """CSV file of known events with columns `start`, `end` (exclusive) and, if wanted, the series' id columns."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.column is None) == (self.events is None):
+            raise ValueError("give `column` or `events`, one of the two")
+        return self
+
+
+class Promotion(Strict):
+    """The gate between challenger and champion."""
+
+    automatic: bool = True
+    """Promote a challenger that passes; otherwise it waits for a person."""
+    max_alert_rate: Share = 0.2
+    """Largest share of held-out rows a challenger may flag."""
+    min_injected_recall: Share = 0.3
+    """Smallest share of injected anomalies a challenger must find at its own threshold."""
+    tolerance: Share = 0.02
+    """How much worse than the champion, on the deciding metric, still counts as equal."""
+
+
+# ------------------------------------------------------------------------------------------------ automation
+
+
+class Automation(Strict):
+    """When things happen without a hand on them."""
+
+    arrivals: bool = True
+    """Look for new files and ingest the partitions they belong to."""
+    arrivals_interval_seconds: PositiveInt = 15
+    schedule: Cron | None = None
+    """Also ingest and score the latest partition at these times (in the pipeline's time zone)."""
+    retrain: Cron | None = "0 3 * * 0"
+    """Train a challenger at these times (UTC)."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """How often a step is tried again after a transient fault."""
+    reruns: Annotated[int, Field(ge=0, le=5)] = 1
+    """How often a failed run is launched again by the failed-run sensor."""
+    partitions_per_run: PositiveInt = 31
+    """Most partitions one run works on; what bounds a backfill's memory."""
+
+
+# -------------------------------------------------------------------------------------------------- pipeline
+
+
+class PipelineSpec(Strict):
+    """One data set to watch."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = ""
+    """Lower-case name; the folder of `defs.yaml` by default."""
+    description: str = ""
+    owners: tuple[str, ...] = ()
+    """E-mail addresses or `team:name`."""
+    kind: Literal["records", "series"] = "records"
+    """`records`: each row of a wide table is scored. `series`: each point of each series is scored."""
+
+    source: Source
+    columns: dict[str, ColumnType] = Field(default_factory=dict)
+    """Declared types; other columns get the type found at the first ingestion, and keep it."""
+    time: str | None = None
+    """Column with the time of a row."""
+    timezone: Timezone = "UTC"
+    """Zone of naive timestamps and of the partitions' borders."""
+    partition: Cadence = "whole"
+    start: date | None = None
+    """First day with data; needed when `partition` is not `whole`."""
+    end: date | None = None
+    """First day after the data, if it has ended."""
+    allow_future: bool = False
+    """Keep rows later than the end of the partition they arrived in instead of quarantining them."""
+
+    key: ColumnNames = ()
+    """Columns that identify a row; a second row with the same key is quarantined."""
+    features: ColumnNames = ()
+    """Columns the detector sees; by default all but time, key and label (records)."""
+    ignore: ColumnNames = ()
+    """Columns that are kept in the tables but never seen by the detector."""
+    series: ColumnNames = ()
+    """Columns that identify a series (series)."""
+    values: ColumnNames = ()
+    """Value columns; each is a series of its own per id (series)."""
+
+    labels: Labels | None = None
+    expectations: tuple[Expectation, ...] = ()
+    validation: Validation = Validation()
+    training: Training = Training()
+    threshold: Threshold = Threshold()
+    promotion: Promotion = Promotion()
+    automation: Automation = Automation()
+    reasons: Annotated[int, Field(ge=1, le=10)] = 3
+    """How many contributing columns are stored with each score."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        for rule in (self._check_time, self._check_kind, self._check_roles):
+            rule()
+        return self
+
+    def _check_time(self) -> None:
+        if self.partition != "whole" and (self.time is None or self.start is None):
+            missing = "time" if self.time is None else "start"
+            raise ValueError(f"`partition: {self.partition}` needs `{missing}`")
+        if self.kind == "series" and self.time is None:
+            raise ValueError("`kind: series` needs `time`, the column with each point's timestamp")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise ValueError(f"`end` ({self.end}) must be later than `start` ({self.start})")
+        if self.partition == "whole" and self.source.dated:
+            raise ValueError(f"the path {self.source.path!r} has date codes, which need `partition` and `start`")
+
+    def _check_kind(self) -> None:
+        if self.kind == "series" and not self.values:
+            raise ValueError("`kind: series` needs `values`, the columns with the numbers to watch")
+        if self.kind == "series" and self.features:
+            raise ValueError("`features` belongs to `kind: records`; a series has `values`")
+        if self.kind == "records" and (self.series or self.values):
+            raise ValueError("`series` and `values` belong to `kind: series`; records have `features`")
+
+    def _check_roles(self) -> None:
+        label = self.labels.column if self.labels else None
+        if label is not None and label in (*self.features, *self.values):
+            raise ValueError(f"the label column {label!r} can't be a feature: the detector would see the answer")
+        for name in (*self.columns, *self.features, *self.key, *self.values, *self.series):
+            if name.startswith(RESERVED_PREFIX):
+                raise ValueError(f"column {name!r}: names that start with {RESERVED_PREFIX!r} are the product's own")
+
+    @property
+    def detectors(self) -> tuple[DetectorChoice, ...]:
+        """The candidates of a training, defaults filled in."""
+        if self.training.detectors:
+            return self.training.detectors
+        plain = "IForest" if self.kind == "records" else "SeasonalResidual"
+        return (DetectorChoice(name="auto"), DetectorChoice(name=plain))
+
+    @property
+    def alert_rate(self) -> float:
+        """Share of ordinary rows that may alert when no other threshold is set."""
+        return self.threshold.alert_rate or 0.005
+
+    @property
+    def not_features(self) -> frozenset[str]:
+        """Columns that are never seen by a detector."""
+        label = () if self.labels is None or self.labels.column is None else (self.labels.column,)
+        time = () if self.time is None else (self.time,)
+        return frozenset((*time, *self.key, *self.ignore, *label))
