@@ -123,7 +123,11 @@ class Calendar:
                 rule=f"a pipeline with `partition: whole` has one partition, {WHOLE!r}",
                 fix="leave the partition out",
             )
-        example = self.containing(datetime.combine(self._spec.start, time(12), tzinfo=self.zone)) if self._spec.start else None
+        example = (
+            self.containing(datetime.combine(self._spec.start, time(12), tzinfo=self.zone))
+            if self._spec.start
+            else None
+        )
         return DataError(
             f"partition {key!r} of pipeline {self._spec.name!r} does not exist",
             rule=f"keys of `partition: {self.cadence}` look like {example.key if example else '2025-01-01'!r}",

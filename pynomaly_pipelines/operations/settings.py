@@ -41,3 +41,17 @@ class Settings:
             registry_ui=env.get("PYNOMALY_REGISTRY_UI", "http://127.0.0.1:5000"),
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
         )
+
+
+def quiet_libraries() -> None:
+    """Switch off telemetry and progress bars of MLflow and Great Expectations; call it before importing them.
+
+    Both read the environment at import. What the operator has set stays.
+    """
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MPLBACKEND": "agg",
+    }.items():
+        os.environ.setdefault(name, value)

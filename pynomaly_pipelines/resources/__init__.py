@@ -1,0 +1,1 @@
+"""Everything that does I/O, as plain classes that stages take as arguments."""
