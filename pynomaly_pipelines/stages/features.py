@@ -81,11 +81,18 @@ def labels_of(spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame) -> np.nd
     """
     if spec.labels is None:
         return None
-    rows = _column_labels(spec, table) if spec.labels.column else _event_labels(spec, table)
+    if spec.labels.column:
+        rows = _column_labels(spec, table)
+        return rows if spec.kind == "records" else rows[frame[ORIGIN].to_numpy()]
+    events = read_events(spec)
     if spec.kind == "records":
-        return rows
-    per_point = rows[frame[ORIGIN].to_numpy()]
-    return _of_named_values(spec, frame, table, per_point)
+        return _event_labels(spec, table, events)
+    labels = np.empty(len(frame))
+    value_of = frame[SERIES].str.rsplit(SERIES_SEPARATOR, n=1).str[-1]
+    for value in spec.values:
+        points = (value_of == value).to_numpy()
+        labels[points] = _event_labels(spec, table, events, value)[frame[ORIGIN].to_numpy()[points]]
+    return labels
 
 
 def read_events(spec: PipelineSpec) -> pd.DataFrame:
@@ -162,27 +169,17 @@ def _event_ids(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
     return [name for name in read_events(spec).columns if name in schema.names]
 
 
-def _event_labels(spec: PipelineSpec, table: pa.Table) -> np.ndarray:
-    events = read_events(spec)
+def _event_labels(spec: PipelineSpec, table: pa.Table, events: pd.DataFrame, value: str = "") -> np.ndarray:
+    """Label of each row; an event that names other `values` than this one leaves its rows unknown."""
     ids = [name for name in events.columns if name in table.schema.names and name != spec.time]
     frame = table.select([*ids, spec.time]).to_pandas()
-    times = frame[spec.time]
     labels = np.zeros(len(frame))
-    for _, event in events.iterrows():
-        inside = (times >= event["start"]) & (times < event["end"])
+    for event in events.to_dict("records"):
+        inside = (frame[spec.time] >= event["start"]) & (frame[spec.time] < event["end"])
         for name in ids:
             if event[name]:
                 inside &= frame[name].astype("str").isin(event[name].split(";"))
-        labels[inside.to_numpy()] = 1.0
+        named = str(event.get("values", ""))
+        shows = not named or not value or value in named.split(";")
+        labels = np.where(inside & (labels != 1), 1.0 if shows else np.nan, labels)
     return labels
-
-
-def _of_named_values(spec: PipelineSpec, frame: pd.DataFrame, table: pa.Table, labels: np.ndarray) -> np.ndarray:
-    """An event may name the value columns it shows in (`values`, separated by `;`); elsewhere it is unknown."""
-    if spec.labels is None or spec.labels.events is None or "values" not in (events := read_events(spec)).columns:
-        return labels
-    named = {name for text in events["values"] for name in text.split(";") if name}
-    if not named:
-        return labels
-    value = frame[SERIES].str.rsplit(SERIES_SEPARATOR, n=1).str[-1]
-    return np.where((labels == 1) & ~value.isin(named).to_numpy(), np.nan, labels)

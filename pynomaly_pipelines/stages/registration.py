@@ -1,0 +1,139 @@
+"""Challenger -> champion, through a gate whose reasons are kept on the version; and the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pynomaly_pipelines.operations.errors import RegistryError
+from pynomaly_pipelines.resources.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
+from pynomaly_pipelines.resources.tables import Lake
+from pynomaly_pipelines.spec import PipelineSpec, Promotion
+from pynomaly_pipelines.stages.evaluation import Evaluation, judge
+from pynomaly_pipelines.stages.training import Window, read_window
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided, and why."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{'promoted' if self.promote else 'refused'}: {'; '.join(self.reasons)}"
+
+
+@dataclass(frozen=True)
+class RegistrationReport:
+    """The champion after the gate."""
+
+    champion: Version | None
+    challenger: Version
+    verdict: Verdict
+    evaluations: tuple[Evaluation, ...]
+
+
+def register(spec: PipelineSpec, lake: Lake, registry: Registry) -> RegistrationReport:
+    """Hold the challenger against the champion on the same hold-out, and promote it if the gate lets it.
+
+    Raises:
+        RegistryError: there is no challenger.
+    """
+    challenger = registry.aliased(spec.name, CHALLENGER)
+    if challenger is None:
+        raise RegistryError(
+            f"pipeline {spec.name!r} has no challenger",
+            rule="the gate decides on the version the evaluation chose",
+            fix=f"materialize `{spec.name}/evaluation` first",
+        )
+    champion = registry.aliased(spec.name, CHAMPION)
+    if champion is not None and champion.number == challenger.number:
+        verdict = Verdict(True, ("it is the champion already",))
+        return RegistrationReport(champion, challenger, verdict, ())
+    evaluations = _side_by_side(spec, lake, registry, challenger, champion)
+    verdict = decide(spec.promotion, *evaluations)
+    registry.tag(challenger, {"gate": "passed" if verdict.promote else "refused", "gate_reason": str(verdict)})
+    if verdict.promote:
+        promote(registry, challenger, champion)
+    now = registry.aliased(spec.name, CHAMPION)
+    return RegistrationReport(now, challenger, verdict, tuple(e for e in evaluations if e is not None))
+
+
+def decide(rules: Promotion, challenger: Evaluation, champion: Evaluation | None) -> Verdict:
+    """The gate: every rule a challenger breaks is a reason against it."""
+    against = list(_objections(rules, challenger, champion))
+    if against:
+        return Verdict(False, tuple(against))
+    if not rules.automatic:
+        return Verdict(False, ("passes every rule, and waits for a person (`promotion.automatic: false`)",))
+    if champion is None:
+        return Verdict(True, (f"the first champion; {challenger.evidence_name} {challenger.evidence:.3f}",))
+    compared = f"{challenger.evidence:.3f} against {champion.evidence:.3f} of version {champion.version}"
+    return Verdict(True, (f"{challenger.evidence_name} {compared}, on the same {challenger.rows:,} rows",))
+
+
+def promote(registry: Registry, challenger: Version, champion: Version | None) -> None:
+    """Make a version the champion; the one before it stays reachable as `previous`."""
+    if champion is not None and champion.number != challenger.number:
+        registry.point(PREVIOUS, champion)
+        registry.tag(challenger, {"promoted_over": str(champion.number)})
+    registry.point(CHAMPION, challenger)
+
+
+def rollback(registry: Registry, pipeline: str) -> tuple[Version, Version]:
+    """Make the previous champion the champion again.
+
+    Returns:
+        The version that lost the alias, and the one that has it now.
+
+    Raises:
+        RegistryError: there is no earlier champion to go back to.
+    """
+    champion = registry.champion(pipeline)
+    number = champion.tags.get("promoted_over")
+    if number is None:
+        raise RegistryError(
+            f"version {champion.number} of {pipeline!r} replaced no champion",
+            rule="a rollback goes back to the champion before",
+            fix=f"`pynomaly models {pipeline}` lists versions; point the alias at one in the MLflow UI",
+        )
+    before = registry.version(pipeline, int(number))
+    registry.tag(champion, {"rolled_back": "true"})
+    registry.tag(before, {"restored_after": str(champion.number)})
+    registry.point(CHAMPION, before)
+    registry.unpoint(PREVIOUS, pipeline)
+    return champion, before
+
+
+def stored_evaluation(version: Version) -> dict[str, object]:
+    """The evidence kept on a version; empty where it has none."""
+    found: dict[str, object] = json.loads(version.tags.get("evaluation", "{}"))
+    return found
+
+
+def _side_by_side(
+    spec: PipelineSpec, lake: Lake, registry: Registry, challenger: Version, champion: Version | None
+) -> tuple[Evaluation, Evaluation | None]:
+    window = Window.from_json(challenger.tags["window"], lake, spec.name)
+    split = read_window(spec, lake, window)
+    new, _ = judge(spec, challenger, registry.load(challenger), split)
+    if champion is None:
+        return new, None
+    return new, judge(spec, champion, registry.load(champion), split)[0]
+
+
+def _objections(rules: Promotion, new: Evaluation, old: Evaluation | None) -> Iterator[str]:
+    if new.alert_rate > rules.max_alert_rate:
+        yield f"it would flag {new.alert_rate:.1%} of the hold-out, more than {rules.max_alert_rate:.1%}"
+    recall = max(new.injected_recall.values(), default=None)
+    if recall is not None and recall < rules.min_injected_recall:
+        yield f"it finds {recall:.0%} of injected anomalies, fewer than {rules.min_injected_recall:.0%}"
+    if old is None:
+        return
+    if old.evidence_name == new.evidence_name and new.evidence < old.evidence - rules.tolerance:
+        yield (
+            f"{new.evidence_name} {new.evidence:.3f} is worse than {old.evidence:.3f} of champion "
+            f"{old.version} by more than {rules.tolerance:g}"
+        )
