@@ -1,0 +1,404 @@
+"""A frame's columns -> float64 features, by name and type, as they were at training.
+
+| kind | becomes |
+| --- | --- |
+| numeric | its value; a missing one becomes the training median |
+| boolean | 0 or 1; a missing one becomes the commoner of the two |
+| categorical | the information of its value in bits, ``-log2`` of its training frequency; values seen once and new ones share Good's (1953) estimate of the chance to meet a new value |
+| datetime | hour of day and day of week as points on circles, in UTC; the date itself is no feature: tomorrow lies beyond every training range |
+
+A column that had missing values at training adds a feature that is 1 where the value is missing. In a column that
+had none, a missing value is scored as the most ordinary one: there is nothing to judge it by.
+Infinite values are missing at training, and at scoring lie a billion training ranges away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints, Objects
+from pynomaly_pipelines.operations.errors import NotEnoughData, SignatureError
+
+Kind = Literal["numeric", "categorical", "boolean", "datetime"]
+
+FARTHEST = 1e9
+"""Training ranges beyond which values are cut, so that squares and float32 stay finite."""
+LARGEST = 1e30
+MOST_CATEGORIES = 100_000
+USUAL = (0.05, 0.95)
+"""Quantiles between which a numeric value is called usual."""
+
+# pandas' names for what a column of Python objects holds
+_INFERRED: dict[str, Kind] = {
+    "string": "categorical",
+    "mixed": "categorical",
+    "mixed-integer": "categorical",
+    "categorical": "categorical",
+    "boolean": "boolean",
+    "integer": "numeric",
+    "floating": "numeric",
+    "mixed-integer-float": "numeric",
+    "integer-na": "numeric",
+    "decimal": "numeric",
+    "empty": "numeric",
+    "datetime64": "datetime",
+    "datetime": "datetime",
+    "date": "datetime",
+    "timedelta": "numeric",
+    "timedelta64": "numeric",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """Name and kind of a column that a scorer reads."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """How one column becomes features, and what is usual in it."""
+
+    name: str
+    missing_share: float
+    kind: ClassVar[Kind]
+
+    @property
+    def width(self) -> int:
+        """Features without the one for missing values."""
+        raise NotImplementedError
+
+    @property
+    def features(self) -> int:
+        """Features this column becomes."""
+        return self.width + (self.width > 0 and self.missing_share > 0)
+
+    def encode(self, values: pd.Series) -> Floats:
+        """float64[n, features]."""
+        body, missing = self._body(values)
+        if self.features == self.width:
+            return body
+        return np.column_stack([body, missing.astype(np.float64)])
+
+    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
+        raise NotImplementedError
+
+    def usual(self) -> str:
+        """What is usual in this column, for people."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Numeric(_Encoding):
+    """A numeric or boolean column. `median` is None where training saw no value at all: it then has no feature."""
+
+    median: float | None
+    low: float
+    high: float
+    usual_low: float
+    usual_high: float
+    kind: ClassVar[Kind] = "numeric"
+
+    @classmethod
+    def learn(cls, name: str, values: pd.Series) -> Numeric:
+        x = _numbers(name, values)
+        known = x[np.isfinite(x)]
+        if known.size == 0:
+            return cls(name, 1.0, None, 0.0, 0.0, 0.0, 0.0)
+        known = np.clip(known, -LARGEST, LARGEST)
+        low, middle, high = (float(q) for q in np.quantile(known, [USUAL[0], 0.5, USUAL[1]]))
+        if cls.kind == "boolean":
+            middle = float(middle >= 0.5)
+        far = FARTHEST * max(float(np.ptp(known)), abs(middle), 1.0)
+        lowest, highest = max(known.min() - far, -LARGEST), min(known.max() + far, LARGEST)
+        return cls(name, 1.0 - known.size / x.size, middle, float(lowest), float(highest), low, high)
+
+    @property
+    def width(self) -> int:
+        return 0 if self.median is None else 1
+
+    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
+        x = _numbers(self.name, values)
+        missing = np.isnan(x)
+        if self.median is None:
+            return np.empty((x.size, 0)), missing
+        return np.clip(np.where(missing, self.median, x), self.low, self.high)[:, None], missing
+
+    def usual(self) -> str:
+        if self.median is None:
+            return "always missing"
+        if self.usual_low == self.usual_high:
+            return f"{self.usual_low:.4g}"
+        return f"{self.usual_low:.4g} … {self.usual_high:.4g}"
+
+
+@dataclass(frozen=True)
+class Boolean(Numeric):
+    """Two values, coded 0 and 1."""
+
+    kind: ClassVar[Kind] = "boolean"
+
+    def usual(self) -> str:
+        names = {0.0: "False", 1.0: "True"}
+        if self.median is None:
+            return "always missing"
+        return " or ".join(dict.fromkeys([names[self.usual_low], names[self.usual_high]]))
+
+
+@dataclass(frozen=True)
+class Categorical(_Encoding):
+    """bits: the information of each value seen more than once; `new_bits` that of any other."""
+
+    bits: dict[str, float]
+    new_bits: float
+    usual_bits: float
+    kind: ClassVar[Kind] = "categorical"
+
+    @classmethod
+    def learn(cls, name: str, values: pd.Series) -> Categorical:
+        keys = _keys(name, values)
+        counts = pd.Series(keys).value_counts(dropna=True).iloc[:MOST_CATEGORIES]
+        known = int((~_absent(keys)).sum())
+        if known == 0:
+            return cls(name, 1.0, {}, 0.0, 0.0)
+        kept = counts[counts > 1].sort_index().sort_values(ascending=False, kind="stable")
+        total = known + 1.0
+        # Good (1953): values seen once estimate the chance of a new one; half a row where there are none.
+        new = (known - int(kept.sum()) + 0.5) / total
+        bits = {str(key): float(-np.log2(count / total)) for key, count in kept.items()}
+        share = 1.0 - known / max(keys.size, 1)
+        return cls(name, share, bits, float(-np.log2(min(new, 1.0))), next(iter(bits.values()), 0.0))
+
+    @property
+    def width(self) -> int:
+        return 1 if self.missing_share < 1.0 else 0
+
+    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
+        keys = _keys(self.name, values)
+        missing = _absent(keys)
+        if self.width == 0:
+            return np.empty((keys.size, 0)), missing
+        codes, distinct = pd.factorize(keys)
+        table = np.array([self.bits.get(str(key), self.new_bits) for key in distinct] + [self.usual_bits])
+        return table[codes][:, None], missing
+
+    def usual(self) -> str:
+        if not self.bits:
+            return "no value twice" if self.width else "always missing"
+        return ", ".join(list(self.bits)[:3]) + (", …" if len(self.bits) > 3 else "")
+
+
+@dataclass(frozen=True)
+class Datetime(_Encoding):
+    """clock, weekday: whether training rows differ in the time of day, in the day of the week."""
+
+    clock: bool
+    weekday: bool
+    kind: ClassVar[Kind] = "datetime"
+
+    @classmethod
+    def learn(cls, name: str, values: pd.Series) -> Datetime:
+        seconds, missing = _seconds(name, values)
+        known = seconds[~missing]
+        clock = np.unique(known % 86_400).size > 1
+        weekday = np.unique(known // 86_400 % 7).size > 1
+        return cls(name, float(missing.mean()), clock, weekday)
+
+    @property
+    def width(self) -> int:
+        return 2 * (self.clock + self.weekday)
+
+    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
+        seconds, missing = _seconds(self.name, values)
+        turns = []
+        if self.clock:
+            turns.append(seconds % 86_400 / 86_400)
+        if self.weekday:
+            turns.append(seconds // 86_400 % 7 / 7)
+        waves = [wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)]
+        body = np.column_stack(waves) if waves else np.empty((seconds.size, 0))
+        body[missing] = 0.0
+        return body, missing
+
+    def usual(self) -> str:
+        parts = [word for word, on in (("time of day", self.clock), ("weekday", self.weekday)) if on]
+        return "usual " + " and ".join(parts) if parts else "one time"
+
+
+_KINDS: dict[Kind, type[_Encoding]] = {
+    "numeric": Numeric,
+    "boolean": Boolean,
+    "categorical": Categorical,
+    "datetime": Datetime,
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The columns of a training frame, and how each becomes features."""
+
+    encodings: tuple[_Encoding, ...]
+    owners: Ints = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        counts = [encoding.features for encoding in self.encodings]
+        object.__setattr__(self, "owners", np.repeat(np.arange(len(counts)), counts))
+
+    @classmethod
+    def learn(cls, frame: pd.DataFrame) -> Encoder:
+        """Kinds, medians and frequencies of a training frame."""
+        _check_frame(frame)
+        if frame.shape[0] == 0 or frame.shape[1] == 0:
+            raise NotEnoughData(
+                f"a frame of {frame.shape[0]} rows and {frame.shape[1]} columns",
+                rule="Training needs at least one row and one column.",
+                fix="check the partition and the list of feature columns",
+            )
+        return cls(tuple(_learn(str(name), frame[name]) for name in frame.columns))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(Column(e.name, e.kind) for e in self.encodings)
+
+    @property
+    def features(self) -> int:
+        return int(self.owners.size)
+
+    def encode(self, frame: pd.DataFrame) -> Floats:
+        """float64[n, features], columns found by name; SignatureError for missing, doubled or retyped ones."""
+        _check_frame(frame)
+        missing = [e.name for e in self.encodings if e.name not in frame.columns]
+        if missing:
+            raise SignatureError(
+                f"missing {'columns' if len(missing) > 1 else 'column'} {', '.join(missing)}",
+                rule=f"The model was fitted on {', '.join(e.name for e in self.encodings)}.",
+                fix="give the frame these columns, or train again without them",
+            )
+        out = np.empty((len(frame), self.features))
+        place = 0
+        for encoding in self.encodings:
+            out[:, place : place + encoding.features] = encoding.encode(frame[encoding.name])
+            place += encoding.features
+        return out
+
+    def usual(self) -> Objects:
+        """object[columns]: what is usual in each column, for people."""
+        return np.array([e.usual() for e in self.encodings], dtype=object)
+
+    def state(self) -> list[dict[str, Any]]:
+        """JSON values from which `from_state` rebuilds the encoder."""
+        return [{"kind": e.kind, **asdict(e)} for e in self.encodings]
+
+    @classmethod
+    def from_state(cls, state: Sequence[dict[str, Any]]) -> Encoder:
+        return cls(tuple(_rebuild(dict(values)) for values in state))
+
+
+def _rebuild(values: dict[str, Any]) -> _Encoding:
+    kind = _KINDS[cast(Kind, values.pop("kind"))]
+    return kind(**{f.name: values[f.name] for f in fields(kind)})
+
+
+def _check_frame(frame: pd.DataFrame) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise SignatureError(
+            f"rows came as {type(frame).__name__}",
+            rule="Columns are found by name, so rows come as a pandas DataFrame.",
+            fix="pass pandas.DataFrame(rows, columns=[…])",
+        )
+    if not frame.columns.is_unique:
+        doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+        raise SignatureError(
+            f"{', '.join(doubled)} occurs more than once among the columns",
+            rule="Column names are unique.",
+            fix="rename or drop the repeated columns",
+        )
+
+
+def _learn(name: str, values: pd.Series) -> _Encoding:
+    kind = kind_of(name, values)
+    return cast(Any, _KINDS[kind]).learn(name, values)  # type: ignore[no-any-return]
+
+
+def kind_of(name: str, values: pd.Series) -> Kind:
+    """The kind of a column by its type and, for Python objects, by its values."""
+    dtype = values.dtype
+    if pd.api.types.is_bool_dtype(dtype):
+        return "boolean"
+    if pd.api.types.is_complex_dtype(dtype):
+        raise _retyped(name, "complex numbers", "numbers, text, booleans or times")
+    if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+        return "numeric"
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return "datetime"
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "categorical"
+    inferred = pd.api.types.infer_dtype(values, skipna=True)
+    if inferred not in _INFERRED:
+        raise _retyped(name, f"values of kind '{inferred}'", "numbers, text, booleans or times")
+    return _INFERRED[inferred]
+
+
+def _retyped(name: str, found: str, expected: str) -> SignatureError:
+    return SignatureError(
+        f"{found} in a column of {expected}",
+        rule="A column keeps the type it had at training.",
+        fix="convert the column before scoring, or train again on the new type",
+        where=f"column {name}",
+    )
+
+
+def _numbers(name: str, values: pd.Series) -> Floats:
+    """float64[n], NaN where missing; SignatureError for anything that is not a number."""
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+        return values.to_numpy(dtype=np.float64)
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return cast(Floats, values.dt.total_seconds().to_numpy(dtype=np.float64))
+    kind = kind_of(name, values)
+    if kind not in ("numeric", "boolean") and not values.isna().all():
+        raise _retyped(name, f"{kind} values", "numbers")
+    if pd.api.types.infer_dtype(values, skipna=True) == "timedelta":
+        return cast(Floats, pd.to_timedelta(values).dt.total_seconds().to_numpy(dtype=np.float64))
+    return cast(Floats, pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _keys(name: str, values: pd.Series) -> Objects:
+    """object[n] of texts, None where missing; 1 and 1.0 are the same value, as a column with gaps turns one into other."""
+    kind = kind_of(name, values)
+    if kind == "datetime":
+        raise _retyped(name, "times", "categories")
+    absent = values.isna().to_numpy()
+    raw = values.to_numpy(dtype=object)
+    out = np.empty(raw.size, dtype=object)
+    out[~absent] = [_key(value) for value in raw[~absent]]
+    return out
+
+
+def _key(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _absent(keys: Objects) -> Bools:
+    return np.array([key is None for key in keys], dtype=bool)
+
+
+def _seconds(name: str, values: pd.Series) -> tuple[Floats, Bools]:
+    """Seconds since 1970 UTC, float64[n], 0 where missing, and where it is missing."""
+    if kind_of(name, values) != "datetime" and not values.isna().all():
+        raise _retyped(name, f"{kind_of(name, values)} values", "times")
+    times = pd.to_datetime(values, utc=True, errors="coerce")
+    missing = times.isna().to_numpy()
+    micro = times.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+    return np.where(missing, 0.0, micro / 1e6), missing

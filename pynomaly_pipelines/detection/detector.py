@@ -1,0 +1,198 @@
+"""A name, settings and a training frame -> a scorer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
+from pynomaly_pipelines.detection.calibration import Calibration
+from pynomaly_pipelines.detection.card import Evidence
+from pynomaly_pipelines.detection.columns import Encoder
+from pynomaly_pipelines.detection.ensemble import Ensemble
+from pynomaly_pipelines.detection.frozen.base import Frozen
+from pynomaly_pipelines.detection.members import check_settings, fit_frozen
+from pynomaly_pipelines.detection.offered import Offer, offer
+from pynomaly_pipelines.detection.records import Range, RecordScorer
+from pynomaly_pipelines.operations.errors import DetectorError, NotEnoughData
+
+AUTO = Offer(
+    "auto",
+    "",
+    "",
+    "Ensemble of neighbours, Mahalanobis distance and isolation forest, joined by summed log tail probabilities.",
+    most_rows=100_000,
+    least_rows=8,
+)
+FOLDS = 5
+ONE_SPLIT = 5_000
+"""Rows from which one held-out quarter calibrates as well as five folds, at a fifth of the cost."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a fit may use; above it, the detector is fitted on a random sample of the rows."""
+
+    bytes: int = 1 << 30
+    seconds: float = 60.0
+
+    def rows(self, offered: Offer, features: int) -> int:
+        """Rows of `features` columns that fit, by the offer's measured costs."""
+        share = max(features, 1) / 20
+        by_memory = self.bytes / (offered.row_bytes * share)
+        by_time = self.seconds / (offered.row_seconds * share)
+        return max(int(min(by_memory, by_time)), offered.least_rows)
+
+
+class Detector:
+    """`auto` or a PyOD detector by its PyOD name and parameters, to be fitted.
+
+    ```python
+    Detector("IForest", seed=0, n_estimators=200).fit(frame)
+    ```
+    """
+
+    def __init__(
+        self, kind: str, *, seed: int = 0, budget: Budget | None = None, max_rows: int | None = None, **parameters: Any
+    ) -> None:
+        """UnknownDetector, DetectorRefused or DetectorError where the name or a parameter is not offered.
+
+        max_rows: fit on a random sample of this many rows at most, instead of the detector's own limit.
+        """
+        self.offer = AUTO if kind == "auto" else offer(kind)
+        self.seed = seed
+        self.budget = budget or Budget()
+        self.max_rows = max_rows or self.offer.most_rows
+        self.parameters = parameters
+        if kind == "auto" and parameters:
+            raise DetectorError(
+                f"auto has no parameter {', '.join(parameters)}",
+                rule="auto chooses its own settings.",
+                fix="drop the parameters, or name a PyOD detector",
+            )
+        if kind != "auto":
+            check_settings(self.offer, parameters)
+
+    def fit(
+        self, frame: pd.DataFrame, labels: ArrayLike | None = None, weights: ArrayLike | None = None
+    ) -> RecordScorer:
+        """A scorer from training rows, most of them ordinary.
+
+        labels: 1 anomaly, 0 ordinary, NaN unknown, one a row; weights: ≥ 0, one a row, 0 leaves a row out.
+        Raises SignatureError for a frame that cannot be read and NotEnoughData for one that is too small.
+        """
+        rows = _Rows.given(frame, labels, weights)
+        encoder = Encoder.learn(frame[rows.kept])
+        if encoder.features == 0:
+            raise NotEnoughData(
+                "no column holds a value that could tell rows apart",
+                rule="Training needs at least one column with values.",
+                fix="check the feature columns of the pipeline",
+            )
+        x = encoder.encode(frame[rows.kept])
+        x = x[rows.sample(min(self.max_rows, self.budget.rows(self.offer, x.shape[1])), self.seed)]
+        held_out, how = self._held_out(x)
+        frozen = self._frozen(x, self.seed)
+        evidence = self._evidence(rows, x.shape[0], how)
+        return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), evidence)
+
+    def _frozen(self, x: Floats, seed: int) -> Frozen:
+        if self.offer.name == "auto":
+            return Ensemble.fit(x, seed)
+        return fit_frozen(self.offer, x, seed, self.parameters)
+
+    def _held_out(self, x: Floats) -> tuple[Floats, str]:
+        """Raw scores of rows by detectors that have not seen them, and how they were got."""
+        n = x.shape[0]
+        if n < 2 * max(self.offer.least_rows, 2):
+            return self._frozen(x, self.seed).raw(x), "the training rows themselves, too few to hold any out"
+        order = np.random.default_rng(self.seed).permutation(n)
+        if n >= ONE_SPLIT:
+            fold = order[: n // 4]
+            return self._unseen(x, fold), f"{fold.size:,} held-out training rows"
+        folds = np.array_split(order, FOLDS)
+        return np.concatenate([self._unseen(x, fold) for fold in folds]), f"training rows, held out in {FOLDS} folds"
+
+    def _unseen(self, x: Floats, fold: Ints) -> Floats:
+        seen = np.ones(x.shape[0], dtype=bool)
+        seen[fold] = False
+        return self._frozen(x[seen], self.seed).raw(x[fold])
+
+    def _evidence(self, rows: _Rows, fitted: int, held_out: str) -> Evidence:
+        notes = []
+        if fitted < rows.kept.sum():
+            notes.append(f"Fitted on a random sample of {fitted:,} of {int(rows.kept.sum()):,} rows.")
+        return Evidence(
+            detector=self.offer.name,
+            method=self.offer.method,
+            parameters=self.parameters,
+            seed=self.seed,
+            rows_given=rows.kept.size,
+            rows_fitted=fitted,
+            rows_excluded=int((~rows.kept).sum()),
+            labelled_anomalies=int((rows.labels == 1).sum()),
+            labelled_ordinary=int((rows.labels == 0).sum()),
+            held_out=held_out,
+            notes=tuple(notes),
+            limits=self.offer.limits,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Which training rows count, and how much. labels, weights: float64[n]; kept: bool[n]."""
+
+    labels: Floats
+    weights: Floats
+    kept: Bools = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", (self.weights > 0) & (self.labels != 1))
+        if not self.kept.any():
+            raise NotEnoughData(
+                f"of {self.kept.size} rows none is left: {int((self.labels == 1).sum())} are labelled anomalies, "
+                f"{int((self.weights == 0).sum())} have weight 0",
+                rule="Training needs ordinary or unlabelled rows.",
+                fix="widen the training window or exclude less",
+            )
+
+    @classmethod
+    def given(cls, frame: pd.DataFrame, labels: ArrayLike | None, weights: ArrayLike | None) -> _Rows:
+        n = len(frame)
+        known = np.full(n, np.nan) if labels is None else _one_a_row("labels", labels, n)
+        weight = np.ones(n) if weights is None else _one_a_row("weights", weights, n)
+        if not np.isin(known[~np.isnan(known)], (0.0, 1.0)).all():
+            raise DetectorError(
+                "labels hold other values than 0, 1 and NaN", rule="1 anomaly, 0 ordinary, NaN unknown."
+            )
+        if not (np.isfinite(weight) & (weight >= 0)).all():
+            raise DetectorError("weights hold negative, infinite or missing values", rule="Weights are finite and ≥ 0.")
+        return cls(known, weight)
+
+    def sample(self, most: int, seed: int) -> Ints:
+        """Indices into the kept rows: all of them where they fit and weigh the same, else a draw by weight."""
+        weights = self.weights[self.kept]
+        same = bool((weights == weights[0]).all())
+        if same and weights.size <= most:
+            return np.arange(weights.size)
+        generator = np.random.default_rng(seed)
+        if same:
+            return np.sort(generator.choice(weights.size, most, replace=False))
+        # systematic resampling: a row comes up in proportion to its weight, with the least variance
+        size = min(weights.size, most)
+        marks = (np.arange(size) + generator.random()) * weights.sum() / size
+        return np.searchsorted(np.cumsum(weights), marks, side="right").clip(0, weights.size - 1)
+
+
+def _one_a_row(name: str, values: ArrayLike, rows: int) -> Floats:
+    array = np.asarray(pd.array(np.asarray(values, dtype=object)).to_numpy(dtype=np.float64, na_value=np.nan)) \
+        if np.asarray(values).dtype == object else np.asarray(values, dtype=np.float64)  # fmt: skip
+    if array.shape != (rows,):
+        raise DetectorError(
+            f"{name} of shape {array.shape} for {rows} rows", rule=f"There is one value a row, shape ({rows},)."
+        )
+    return array

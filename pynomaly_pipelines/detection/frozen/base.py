@@ -1,0 +1,92 @@
+"""The one shape of a frozen detector: a dataclass of arrays and plain numbers that scores a matrix row by row."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats
+from pynomaly_pipelines.operations.errors import ScorerFileError
+
+State = tuple[dict[str, Any], dict[str, AnyArray]]
+
+FAMILIES = {
+    "forest": "forest:Forest",
+    "histogram": "histogram:Histogram",
+    "marginals": "marginals:Marginals",
+    "neighbours": "neighbours:Neighbours",
+    "mahalanobis": "gaussian:Mahalanobis",
+    "ensemble": "pynomaly_pipelines.detection.ensemble:Ensemble",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A fitted detector as data.
+
+    Fields that are arrays go into the ``.npz``, the others into the JSON, so a family states its fields and is
+    saved and loaded by this class. `raw` and `contributions` treat each row by itself, in a fixed order of
+    operations: a row's figures do not depend, to the last bit, on what stands beside it.
+    """
+
+    family: ClassVar[str]
+    saturates: ClassVar[bool] = False
+    """True where the raw score stops growing outside the training range, however far a row lies."""
+
+    def raw(self, x: Floats) -> Floats:
+        """float64[n, d] -> float64[n], higher = more anomalous."""
+        raise NotImplementedError
+
+    def contributions(self, x: Floats) -> Floats:
+        """float64[n, d] -> float64[n, d] ≥ 0: what each feature adds to a row's raw score."""
+        raise NotImplementedError
+
+    def state(self) -> State:
+        """The JSON values and the arrays that `restore` needs."""
+        values: dict[str, Any] = {"family": self.family}
+        arrays: dict[str, AnyArray] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[field.name] = value
+            else:
+                values[field.name] = value
+        return values, arrays
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
+        """The reverse of `state`; ScorerFileError where a field is missing."""
+        everything = {**values, **arrays}
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in everything]
+        if missing:
+            raise ScorerFileError(
+                f"the saved {cls.family} lacks {', '.join(missing)}",
+                rule="A saved scorer holds every field of its detector.",
+                fix="train and save the model again",
+            )
+        return cls(**{name: everything[name] for name in names})
+
+
+def restore(values: dict[str, Any], arrays: dict[str, AnyArray]) -> Frozen:
+    """The frozen detector that `state` described; imports its family only."""
+    family = str(values.get("family"))
+    if family not in FAMILIES:
+        raise ScorerFileError(
+            f"the saved detector is of family '{family}'",
+            rule=f"Known families are {', '.join(FAMILIES)}.",
+            fix="load it with the version of the package that saved it",
+        )
+    module, name = FAMILIES[family].split(":")
+    kind = cast(
+        type[Frozen], getattr(importlib.import_module(module if "." in module else f"{__package__}.{module}"), name)
+    )
+    return kind.from_state(values, arrays)
+
+
+def nested(prefix: str, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
+    """The arrays whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

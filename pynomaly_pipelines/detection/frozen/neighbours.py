@@ -1,0 +1,82 @@
+"""KNN -> the training rows themselves, laid out for a fast search, one row at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from pynomaly_pipelines.detection.arrays import Floats, Ints, matrix
+from pynomaly_pipelines.detection.frozen.base import Frozen
+from pynomaly_pipelines.operations.errors import DetectorRefused
+
+POWERS = {"manhattan": 1, "cityblock": 1, "l1": 1, "euclidean": 2, "l2": 2, "chebyshev": 0, "infinity": 0}
+METHODS = ("largest", "mean", "median")
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours(Frozen):
+    """references: float64[d, m], columns first; scales: float64[d]; k neighbours, joined by `method`."""
+
+    references: Floats
+    scales: Floats
+    k: int
+    power: int
+    method: str
+
+    family: ClassVar[str] = "neighbours"
+
+    @classmethod
+    def freeze(cls, model: Any) -> Self:
+        """A fitted ``pyod.models.knn.KNN`` as its training rows."""
+        rows = np.asarray(model.neigh_._fit_X, dtype=np.float64)
+        power = power_of(model.metric, model.p)
+        return cls(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), int(model.n_neighbors), power, model.method)
+
+    def search(self, x: Floats) -> tuple[Floats, Ints]:
+        """Distances float64[n, k], ascending, and the indices int64[n, k] of the neighbours."""
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        x = matrix(x, self.scales.size)
+        return kernels.nearest(x, self.references, self.scales, self.power, self.k)
+
+    def raw(self, x: Floats) -> Floats:
+        return self.join(self.search(x)[0])
+
+    def join(self, distances: Floats) -> Floats:
+        """float64[n, k] -> float64[n], as PyOD's `method` says."""
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        if self.method == "largest":
+            return distances[:, -1].copy()
+        if self.method == "mean":
+            return kernels.row_sums(distances) / self.k
+        return np.median(distances, axis=1)
+
+    def contributions(self, x: Floats) -> Floats:
+        """Each column's part of the mean distance to the neighbours; additive for Manhattan distances."""
+        return self.gaps(x, self.search(x)[1])
+
+    def gaps(self, x: Floats, indices: Ints) -> Floats:
+        """float64[n, d]: mean over the neighbours of ``|x - reference|`` (its square for Euclidean distances)."""
+        total = np.zeros_like(x)
+        for neighbour in indices.T:
+            gap = np.abs(x - self.references[:, neighbour].T) * self.scales
+            total += gap * gap if self.power == 2 else gap
+        return total / self.k
+
+
+def power_of(metric: str, p: float) -> int:
+    """1 Manhattan, 2 Euclidean, 0 Chebyshev; DetectorRefused for any other distance."""
+    if metric == "minkowski":
+        power = {1: 1, 2: 2, float("inf"): 0}.get(p)
+    else:
+        power = POWERS.get(metric)
+    if power is None:
+        raise DetectorRefused(
+            f"metric='{metric}' with p={p}",
+            rule="Frozen neighbours know Manhattan, Euclidean and Chebyshev distances.",
+            fix="use metric='minkowski' with p=1 or p=2",
+        )
+    return power

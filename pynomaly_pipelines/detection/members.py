@@ -1,0 +1,54 @@
+"""A training matrix -> a frozen PyOD detector."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any, cast
+
+from pynomaly_pipelines.detection.arrays import Floats
+from pynomaly_pipelines.detection.frozen.base import Frozen
+from pynomaly_pipelines.detection.offered import Offer, pyod_class, settings
+from pynomaly_pipelines.operations.errors import DetectorError, NotEnoughData
+
+
+def check_settings(offered: Offer, parameters: dict[str, Any]) -> None:
+    """DetectorError for a parameter that PyOD's class does not have."""
+    known = settings(offered)
+    unknown = [name for name in parameters if name not in known]
+    if unknown:
+        raise DetectorError(
+            f"{offered.name} has no parameter {', '.join(unknown)}",
+            rule=f"Its parameters are {', '.join(known)}.",
+            fix="correct the name; the seed is given to Detector(seed=…)",
+        )
+
+
+def fit_frozen(offered: Offer, x: Floats, seed: int, parameters: dict[str, Any]) -> Frozen:
+    """PyOD's detector fitted on float64[n, d] and frozen."""
+    if x.shape[0] < offered.least_rows:
+        raise NotEnoughData(
+            f"{x.shape[0]} training rows",
+            rule=f"{offered.name} needs at least {offered.least_rows}.",
+            fix="wait for more data or widen the training window",
+        )
+    seeded = {offered.seed: seed} if offered.seed else {}
+    model = pyod_class(offered)(**parameters, **seeded)
+    with warnings.catch_warnings():
+        # rank-deficient covariances and constant columns: expected here, and said in the card
+        warnings.simplefilter("ignore")
+        _fit(offered, model, x)
+    module, name = offered.frozen.split(":")
+    family = cast(Any, getattr(importlib.import_module(f"pynomaly_pipelines.detection.frozen.{module}"), name))
+    return cast(Frozen, family.freeze(model))
+
+
+def _fit(offered: Offer, model: Any, x: Floats) -> None:
+    try:
+        model.fit(x)
+    except (ValueError, ArithmeticError) as error:
+        raise DetectorError(
+            f"{offered.name} could not be fitted on {x.shape[0]} rows × {x.shape[1]} features: {error}",
+            rule="PyOD refused these rows or settings.",
+            fix="check the settings against PyOD's documentation, or use 'auto'",
+        ) from error

@@ -1,0 +1,144 @@
+"""PyOD names -> what is offered, how it is frozen and what it costs; and what is refused, with the reason."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from pynomaly_pipelines.operations.errors import DetectorRefused, UnknownDetector
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A detector that production may use.
+
+    home: PyOD's module and class; frozen: our module and class; seed: the name of its seed parameter, if it draws;
+    least_rows: fewest rows it can be fitted on; most_rows: above this many it is fitted on a sample; row_bytes and
+    row_seconds: what a row of 20 columns costs at fit, measured.
+    """
+
+    name: str
+    home: str
+    frozen: str
+    method: str
+    seed: str | None = None
+    least_rows: int = 2
+    most_rows: int = 100_000
+    row_bytes: int = 1_000
+    row_seconds: float = 5e-5
+    limits: tuple[str, ...] = ()
+
+
+OFFERS = {
+    offer.name: offer
+    for offer in (
+        Offer(
+            "IForest",
+            "iforest:IForest",
+            "forest:Forest",
+            "Isolation forest (Liu, Ting & Zhou 2008): rows that few random splits isolate.",
+            seed="random_state",
+            limits=("Splits follow one column at a time: anomalies in combinations are found late.",),
+        ),
+        Offer(
+            "HBOS",
+            "hbos:HBOS",
+            "histogram:Histogram",
+            "Histogram-based outlier score (Goldstein & Dengel 2012): the sum over columns of -log2 density.",
+            limits=("Columns are taken as independent.",),
+        ),
+        Offer(
+            "ECOD",
+            "ecod:ECOD",
+            "marginals:Marginals",
+            "Empirical cumulative distributions (Li et al. 2022), frozen: the sum over columns of -log tail "
+            "probability among the training rows.",
+            limits=("Columns are taken as independent.", "Only the ends of a column's range count as unusual."),
+        ),
+        Offer(
+            "COPOD",
+            "copod:COPOD",
+            "marginals:Marginals",
+            "Copula-based outlier detection (Li et al. 2020), frozen: the sum over columns of -log tail probability.",
+            limits=("Columns are taken as independent.", "Only the ends of a column's range count as unusual."),
+        ),
+        Offer(
+            "KNN",
+            "knn:KNN",
+            "neighbours:Neighbours",
+            "Distance to the k nearest training rows (Ramaswamy, Rastogi & Shim 2000).",
+            most_rows=2_048,
+            limits=("Distances are in the columns' own units: scale them, or use 'auto', which does.",),
+        ),
+        Offer(
+            "MCD",
+            "mcd:MCD",
+            "gaussian:Mahalanobis",
+            "Squared Mahalanobis distance under the minimum covariance determinant (Rousseeuw & Van Driessen 1999).",
+            seed="random_state",
+            most_rows=50_000,
+            limits=("One elliptical cloud is assumed.",),
+        ),
+    )
+}
+
+REFUSED = {
+    "COF": "it recomputes neighbourhoods among the rows to score: a row's score depends on its batch",
+    "SOD": "it recomputes neighbourhoods among the rows to score: a row's score depends on its batch",
+    "ROD": "it rotates the rows to score about their own median: a row's score depends on its batch",
+    "CD": "it refits a regression on the rows to score: a row's score depends on its batch",
+}
+
+
+def offer(name: str) -> Offer:
+    """The offer of that PyOD name; DetectorRefused or UnknownDetector for another."""
+    if name in OFFERS:
+        return OFFERS[name]
+    if name in REFUSED:
+        raise DetectorRefused(
+            f"detector '{name}' is refused: {REFUSED[name]}",
+            rule="A row's score depends on that row and the model version alone.",
+            fix="use 'auto', or one of " + ", ".join(OFFERS),
+        )
+    raise UnknownDetector(
+        f"detector '{name}'",
+        rule=f"Offered are auto, {', '.join(OFFERS)}.",
+        fix="use 'auto' where nothing speaks for another",
+    )
+
+
+def pyod_class(offered: Offer) -> Any:
+    """PyOD's class; importing it takes seconds."""
+    module, name = offered.home.split(":")
+    return getattr(importlib.import_module(f"pyod.models.{module}"), name)
+
+
+def settings(offered: Offer) -> dict[str, Any]:
+    """Names and defaults of a detector's PyOD parameters, without its seed."""
+    parameters = inspect.signature(pyod_class(offered).__init__).parameters.values()
+    return {
+        p.name: None if p.default is inspect.Parameter.empty else p.default
+        for p in parameters
+        if p.name not in ("self", offered.seed) and p.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every detector by name: `offered`, `method`, `parameters` with defaults, `limits`; or the `reason` it is refused."""
+    auto = {"name": "auto", "offered": True, "frozen": True, "method": "see docs/detection.md", "parameters": {}}
+    offered = [
+        {
+            "name": o.name,
+            "offered": True,
+            "frozen": True,
+            "method": o.method,
+            "parameters": settings(o),
+            "most_rows": o.most_rows,
+            "limits": list(o.limits),
+        }
+        for o in OFFERS.values()
+    ]
+    refused = [{"name": name, "offered": False, "reason": reason} for name, reason in sorted(REFUSED.items())]
+    return [auto, *offered, *refused]

@@ -1,0 +1,128 @@
+"""A frame of records -> scores with reasons: columns encoded, a frozen detector, its calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats
+from pynomaly_pipelines.detection.calibration import Calibration, score_of_level
+from pynomaly_pipelines.detection.card import Evidence, card
+from pynomaly_pipelines.detection.columns import Column, Encoder
+from pynomaly_pipelines.detection.explanation import Assessment, explanation
+from pynomaly_pipelines.detection.frozen.base import Frozen, nested, restore
+from pynomaly_pipelines.detection.scorer import Scorer
+
+
+@dataclass(frozen=True, eq=False)
+class Range:
+    """What training rows covered: low, high, scales float64[d].
+
+    Some raw scores (trees, histograms) stop growing outside it. For these the score's level rises by
+    ``log10(1 + excess / scale)`` a column, so that ten and a hundred deviations differ.
+    """
+
+    low: Floats
+    high: Floats
+    scales: Floats
+
+    @classmethod
+    def learn(cls, x: Floats) -> Range:
+        """From the training matrix, float64[n, d]."""
+        quarter, three = np.quantile(x, [0.25, 0.75], axis=0)
+        scales = np.where(three > quarter, three - quarter, x.std(axis=0))
+        return cls(x.min(axis=0), x.max(axis=0), np.where(scales > 0, scales, 1.0))
+
+    def excess(self, x: Floats) -> Floats:
+        """float64[n]: 0 inside the range."""
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        return kernels.range_excess(x, self.low, self.high, self.scales)
+
+
+@dataclass(frozen=True, eq=False)
+class RecordScorer(Scorer):
+    """A scorer of wide tables; made by `Detector.fit`."""
+
+    encoder: Encoder
+    frozen: Frozen
+    calibration: Calibration
+    range: Range
+    evidence: Evidence
+
+    kind: ClassVar[str] = "records"
+
+    @property
+    def detector(self) -> str:
+        return self.evidence.detector
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.evidence.parameters)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.encoder.columns
+
+    @property
+    def rows_fitted(self) -> int:
+        return self.evidence.rows_fitted
+
+    def raw_score(self, frame: pd.DataFrame) -> Floats:
+        return self.frozen.raw(self.encoder.encode(frame))
+
+    def score(self, frame: pd.DataFrame) -> Floats:
+        x = self.encoder.encode(frame)
+        return self._calibrated(x, self.frozen.raw(x))
+
+    def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
+        x = self.encoder.encode(frame)
+        raw = self.frozen.raw(x)
+        parts = self._by_column(self.frozen.contributions(x))
+        names = np.array([column.name for column in self.columns], dtype=object)
+        values = [frame[name].to_numpy(dtype=object) for name in names]
+        reasons = explanation(parts, names, values, self.encoder.usual(), top)
+        return Assessment(raw, self._calibrated(x, raw), reasons)
+
+    def card(self) -> str:
+        return card(self.encoder, self.calibration, self.evidence)
+
+    def _calibrated(self, x: Floats, raw: Floats) -> Floats:
+        levels = self.calibration.levels_of(raw)
+        if self.frozen.saturates:
+            levels = levels + self.range.excess(x)
+        return score_of_level(levels)
+
+    def _by_column(self, parts: Floats) -> Floats:
+        """float64[n, features] -> float64[n, columns]: a column may have several features or none."""
+        out = np.zeros((parts.shape[0], len(self.columns)))
+        for feature, column in enumerate(self.encoder.owners):
+            out[:, column] += parts[:, feature]
+        return out
+
+    def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        frozen, frozen_arrays = self.frozen.state()
+        calibration, calibration_arrays = self.calibration.state()
+        values = {
+            "columns": self.encoder.state(),
+            "frozen": frozen,
+            "calibration": calibration,
+            "evidence": self.evidence.state(),
+        }
+        covered = {"low": self.range.low, "high": self.range.high, "scales": self.range.scales}
+        arrays: dict[str, AnyArray] = {f"frozen/{name}": value for name, value in frozen_arrays.items()}
+        arrays |= {f"calibration/{name}": value for name, value in calibration_arrays.items()}
+        return values, arrays | {f"range/{name}": value for name, value in covered.items()}
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
+        return cls(
+            encoder=Encoder.from_state(values["columns"]),
+            frozen=restore(values["frozen"], nested("frozen/", arrays)),
+            calibration=Calibration.from_state(values["calibration"], nested("calibration/", arrays)),
+            range=Range(**nested("range/", arrays)),
+            evidence=Evidence.from_state(values["evidence"]),
+        )
