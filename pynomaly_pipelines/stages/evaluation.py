@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pynomaly_pipelines.operations.errors import DataError, DetectorError, NotEnoughData
+from pynomaly_pipelines.operations.errors import DataError, DetectorError, NotEnoughData, RegistryError
 from pynomaly_pipelines.resources.registry import CHALLENGER, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 RESAMPLES = 200
 MOST_INJECTED = 2_000
 MOST_REFITTED = 10_000
+_TABLE_HEAD = (
+    "version",
+    "detector",
+    "evidence",
+    "ROC AUC",
+    "average precision",
+    "precision",
+    "alert rate",
+    "injected found",
+    "stability",
+    "ms / 1000 rows",
+)
 POINT_COLUMNS = [TIMESTAMP, SERIES, VALUE]
 
 
@@ -113,6 +125,28 @@ class Evaluation:
         """Everything, for the run's artifacts and the version's tag."""
         return json.dumps(asdict(self))
 
+    @classmethod
+    def from_json(cls, text: str, version: int) -> Evaluation:
+        """What `to_json` wrote.
+
+        Raises:
+            RegistryError: the text is not an evaluation.
+        """
+        try:
+            told = json.loads(text)
+            labelled = told.pop("labelled")
+            if labelled is not None:
+                for name in ("roc_auc", "average_precision", "precision"):
+                    labelled[name] = None if labelled[name] is None else Interval(**labelled[name])
+            notes = tuple(told.pop("notes"))
+            return cls(**told, labelled=None if labelled is None else Labelled(**labelled), notes=notes)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise RegistryError(
+                f"version {version} carries no readable evaluation",
+                rule="the gate decides on the evidence the evaluation stored in the tag `evaluation`",
+                fix="materialize the evaluation again",
+            ) from error
+
 
 @dataclass(frozen=True)
 class EvaluationReport:
@@ -124,8 +158,8 @@ class EvaluationReport:
 
     def markdown(self) -> str:
         """A table of the candidates for the UI."""
-        head = "| version | detector | evidence | ROC AUC | average precision | precision | alert rate | injected found | stability | ms / 1000 rows |"
-        return "\n".join([head, "|" + " --- |" * 10, *(_markdown_row(e) for e in self.evaluations)])
+        head = f"| {' | '.join(_TABLE_HEAD)} |"
+        return "\n".join([head, "|" + " --- |" * len(_TABLE_HEAD), *(_markdown_row(e) for e in self.evaluations)])
 
 
 def evaluate(
@@ -157,8 +191,10 @@ def evaluate(
     return EvaluationReport(tuple(entry[0] for entry in judged), best[1], best[2])
 
 
-def judge(spec: PipelineSpec, version: Version, scorer: Scorer, split: Split) -> tuple[Evaluation, dict[str, bytes]]:
-    """The evidence on one scorer over a hold-out, and the plots a person would look at."""
+def judge(
+    spec: PipelineSpec, version: Version, scorer: Scorer, split: Split, *, refit: bool = True
+) -> tuple[Evaluation, dict[str, bytes]]:
+    """The evidence on one scorer over a hold-out, and the plots a person would look at; `refit` measures stability."""
     threshold = version.threshold
     frame, first = _with_history(spec, split)
     started = time.perf_counter()
@@ -173,7 +209,7 @@ def judge(spec: PipelineSpec, version: Version, scorer: Scorer, split: Split) ->
         )
     labelled = _labelled(held, split.holdout_labels, threshold, spec.training.seed)
     recall, auc = _injected(spec, scorer, frame, first, held, threshold)
-    stability, notes = _stability(spec, version, split, frame, first)
+    stability, notes = _stability(spec, version, split, frame, first) if refit else (None, ())
     evaluation = Evaluation(
         version=version.number,
         detector=version.detector,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -107,21 +106,14 @@ def rollback(registry: Registry, pipeline: str) -> tuple[Version, Version]:
     return champion, before
 
 
-def stored_evaluation(version: Version) -> dict[str, object]:
-    """The evidence kept on a version; empty where it has none."""
-    found: dict[str, object] = json.loads(version.tags.get("evaluation", "{}"))
-    return found
-
-
 def _side_by_side(
     spec: PipelineSpec, lake: Lake, registry: Registry, challenger: Version, champion: Version | None
 ) -> tuple[Evaluation, Evaluation | None]:
-    window = Window.from_json(challenger.tags["window"], lake, spec.name)
-    split = read_window(spec, lake, window)
-    new, _ = judge(spec, challenger, registry.load(challenger), split)
+    new = Evaluation.from_json(challenger.tags.get("evaluation", ""), challenger.number)
     if champion is None:
         return new, None
-    return new, judge(spec, champion, registry.load(champion), split)[0]
+    split = read_window(spec, lake, Window.from_json(challenger.tags["window"], lake, spec.name))
+    return new, judge(spec, champion, registry.load(champion), split, refit=False)[0]
 
 
 def _objections(rules: Promotion, new: Evaluation, old: Evaluation | None) -> Iterator[str]:

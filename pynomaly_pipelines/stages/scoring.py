@@ -1,0 +1,235 @@
+"""Validated partitions + the champion -> `scores`: one row per row (or point), replaced as a whole, never appended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pynomaly_pipelines.partitions import Calendar, Partition
+from pynomaly_pipelines.resources.registry import Registry, Version
+from pynomaly_pipelines.resources.tables import Commit, Lake
+from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages.features import ORIGIN, SERIES, TIMESTAMP, VALUE, detector_frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pynomaly_pipelines.detection import Explanation, Scorer
+
+EXPLAINED_TAIL = 10.0
+"""Rows are explained from the score that this many times the alert rate of ordinary rows exceeds."""
+
+
+@dataclass(frozen=True)
+class ScoringReport:
+    """What one scoring did."""
+
+    rows: int
+    anomalies: int
+    unscored: int
+    """Points without enough history."""
+    per_partition: dict[str, tuple[int, int]]
+    """Rows and anomalies of each partition."""
+    version: Version
+    threshold: float
+    commit: Commit
+    top: pd.DataFrame
+    """The most anomalous rows, as a table to look at."""
+    pictures: dict[str, bytes]
+
+
+def score(
+    spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, registry: Registry, *, run_id: str = ""
+) -> ScoringReport:
+    """Score partitions with the champion and replace their rows in `scores` in one commit.
+
+    Raises:
+        NoChampion: nothing was promoted yet.
+        SignatureError: the rows lack columns of the model.
+    """
+    version = registry.champion(spec.name)
+    scorer = registry.load(version)
+    keys = [partition.key for partition in partitions]
+    table = lake.read(spec.name, "validated", partitions=keys)
+    scored = assess_rows(spec, scorer, table, _past(spec, partitions, lake, scorer), version.threshold)
+    scored["model_version"] = version.number
+    scored["model_run_id"] = version.run_id
+    scored["run_id"] = run_id
+    scored["scored_at"] = pd.Timestamp(datetime.now(UTC)).floor("ms")
+    commit = lake.replace(spec.name, "scores", keys, to_arrow(spec, scored, table.schema))
+    return _report(spec, scored, keys, version, commit)
+
+
+def assess_rows(
+    spec: PipelineSpec, scorer: Scorer, table: pa.Table, past: pa.Table | None, threshold: float
+) -> pd.DataFrame:
+    """The one scoring path: validated rows -> identity columns, `score`, `raw_score`, `is_anomaly` and reasons.
+
+    Args:
+        table: the validated rows to score.
+        past: rows before them, which a series needs; None for records.
+    """
+    frame = detector_frame(spec, table)
+    identity = _identity(spec, table, frame)
+    inputs = frame if spec.kind == "records" else frame[[TIMESTAMP, SERIES, VALUE]]
+    start = 0
+    if past is not None and past.num_rows:
+        history = detector_frame(spec, past)[[TIMESTAMP, SERIES, VALUE]]
+        inputs, start = pd.concat([history, inputs], ignore_index=True), len(history)
+    found = scorer.assess(inputs, top=0)
+    scores = found.score[start:]
+    scored = identity.assign(score=scores, raw_score=found.raw_score[start:], threshold=threshold)
+    scored["is_anomaly"] = np.nan_to_num(scores) > threshold
+    scored["reasons"] = _reasons(spec, scorer, inputs, start, _explained(scorer, spec, scores, threshold))
+    return scored
+
+
+def to_arrow(spec: PipelineSpec, scored: pd.DataFrame, validated: pa.Schema) -> pa.Table:
+    """The scored frame with the column types of the `scores` table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(scored, schema=scores_schema(spec, validated), preserve_index=False)
+
+
+def scores_schema(spec: PipelineSpec, validated: pa.Schema) -> pa.Schema:
+    """Columns of `scores`: who the row is, what it scored and why."""
+    import pyarrow as pa
+
+    who = [validated.field(name) for name in _identity_columns(spec, validated)]
+    if spec.kind == "series":
+        who += [pa.field(SERIES, pa.string()), pa.field(VALUE, pa.float64())]
+    reason = pa.struct(
+        [
+            pa.field("column", pa.string()),
+            pa.field("value", pa.string()),
+            pa.field("usual", pa.string()),
+            pa.field("share", pa.float64()),
+        ]
+    )
+    return pa.schema(
+        [
+            *who,
+            pa.field("score", pa.float64()),
+            pa.field("raw_score", pa.float64()),
+            pa.field("threshold", pa.float64()),
+            pa.field("is_anomaly", pa.bool_()),
+            pa.field("reasons", pa.list_(reason)),
+            pa.field("model_version", pa.int64()),
+            pa.field("model_run_id", pa.string()),
+            pa.field("run_id", pa.string()),
+            pa.field("scored_at", pa.timestamp("us", "UTC")),
+        ]
+    )
+
+
+def reason_text(reasons: Sequence[dict[str, object]] | None) -> str:
+    """Reasons as one line: `dep_delay = 853 (usually -12 … 120); …`."""
+    if reasons is None:
+        return ""
+    return "; ".join(f"{r['column']} = {r['value']} (usually {r['usual']})" for r in reasons)
+
+
+def _past(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, scorer: Scorer) -> pa.Table | None:
+    """The validated rows right before the partitions, as far back as the scorer looks."""
+    first = min(partitions)
+    if spec.kind != "series" or first.start is None:
+        return None
+    calendar = Calendar(spec)
+    oldest = calendar.containing(first.start - pd.Timedelta(scorer.history))
+    known = sorted(lake.counts(spec.name, "validated"))
+    keys = [key for key in known if oldest.key <= key < first.key]
+    return lake.read(spec.name, "validated", partitions=keys) if keys else None
+
+
+def _identity_columns(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
+    time = [spec.time] if spec.time else []
+    wanted = [*time, *spec.key, *spec.series, "_partition", "_source", "_row"]
+    return list(dict.fromkeys(name for name in wanted if name in schema.names))
+
+
+def _identity(spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame) -> pd.DataFrame:
+    identity = table.select(_identity_columns(spec, table.schema)).to_pandas()
+    if spec.kind == "records":
+        return identity
+    points = identity.iloc[frame[ORIGIN].to_numpy()].reset_index(drop=True)
+    return points.assign(**{SERIES: frame[SERIES].to_numpy(), VALUE: frame[VALUE].to_numpy()})
+
+
+def _explained(scorer: Scorer, spec: PipelineSpec, scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Which rows get reasons: it depends on the row's own score and the model alone."""
+    floor = min(threshold, float(scorer.score_at_tail(min(0.5, EXPLAINED_TAIL * spec.alert_rate))))
+    return np.nan_to_num(scores) >= floor
+
+
+def _reasons(
+    spec: PipelineSpec, scorer: Scorer, inputs: pd.DataFrame, start: int, wanted: np.ndarray
+) -> list[list[dict[str, object]] | None]:
+    """Reasons of the wanted rows of `inputs[start:]`, None for the others."""
+    reasons: list[list[dict[str, object]] | None] = [None] * len(wanted)
+    rows = np.flatnonzero(wanted)
+    if len(rows) == 0:
+        return reasons
+    if spec.kind == "records":
+        explanation, places = scorer.explain(inputs.iloc[start + rows], top=spec.reasons), range(len(rows))
+    else:
+        # A point is explained by its past, so the whole frame has to be there.
+        explanation, places = scorer.explain(inputs, top=spec.reasons), (start + rows).tolist()
+    for row, place in zip(rows, places, strict=True):
+        reasons[row] = _as_structs(explanation, place)
+    return reasons
+
+
+def _as_structs(explanation: Explanation, place: int) -> list[dict[str, object]]:
+    cells = zip(
+        explanation.columns[place],
+        explanation.values[place],
+        explanation.usual[place],
+        explanation.share[place],
+        strict=True,
+    )
+    return [
+        {"column": str(column), "value": _shown(value), "usual": str(usual), "share": float(share)}
+        for column, value, usual, share in cells
+        if share > 0
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _report(
+    spec: PipelineSpec, scored: pd.DataFrame, keys: Sequence[str], version: Version, commit: Commit
+) -> ScoringReport:
+    from pynomaly_pipelines.stages import plots
+
+    groups = scored.groupby("_partition")["is_anomaly"].agg(["size", "sum"])
+    per = {key: (int(groups["size"].get(key, 0)), int(groups["sum"].get(key, 0))) for key in keys}
+    top = scored.nlargest(20, "score")
+    top = top.assign(reasons=[reason_text(r) for r in top["reasons"]]).drop(columns=["_source", "model_run_id", "run_id"])
+    pictures = {"scores.png": plots.score_histogram(scored["score"].to_numpy(), version.threshold)}
+    flagged = scored.loc[scored["is_anomaly"], "reasons"]
+    first_reasons = np.array([r[0]["column"] for r in flagged if r], dtype=object)
+    if spec.kind == "series":
+        points = scored.rename(columns={spec.time or "": TIMESTAMP})
+        pictures["series.png"] = plots.series_scores(points, scored["score"].to_numpy(), version.threshold)
+    elif len(first_reasons):
+        pictures["reasons.png"] = plots.top_reasons(first_reasons)
+    return ScoringReport(
+        rows=len(scored),
+        anomalies=int(scored["is_anomaly"].sum()),
+        unscored=int(scored["score"].isna().sum()),
+        per_partition=per,
+        version=version,
+        threshold=version.threshold,
+        commit=commit,
+        top=top,
+        pictures=pictures,
+    )
