@@ -14,7 +14,7 @@ from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.card import Evidence
 from pynomaly_pipelines.detection.columns import Encoder
 from pynomaly_pipelines.detection.ensemble import Ensemble
-from pynomaly_pipelines.detection.frozen.base import Frozen
+from pynomaly_pipelines.detection.frozen.base import Frozen, typical_parts
 from pynomaly_pipelines.detection.members import check_settings, fit_frozen
 from pynomaly_pipelines.detection.offered import Offer, offer
 from pynomaly_pipelines.detection.records import Range, RecordScorer
@@ -98,7 +98,8 @@ class Detector:
         held_out, how = self._held_out(x)
         frozen = self._frozen(x, self.seed)
         evidence = self._evidence(rows, x.shape[0], how)
-        return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), evidence)
+        typical = typical_parts(frozen, x, self.seed)
+        return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), typical, evidence)
 
     def _frozen(self, x: Floats, seed: int) -> Frozen:
         if self.offer.name == "auto":

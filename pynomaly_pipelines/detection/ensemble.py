@@ -9,7 +9,7 @@ import numpy as np
 
 from pynomaly_pipelines.detection.arrays import AnyArray, Floats, matrix
 from pynomaly_pipelines.detection.calibration import Calibration
-from pynomaly_pipelines.detection.frozen.base import Frozen, State, nested, restore
+from pynomaly_pipelines.detection.frozen.base import Frozen, State, nested, restore, typical_parts
 from pynomaly_pipelines.detection.frozen.gaussian import Mahalanobis
 from pynomaly_pipelines.detection.frozen.neighbours import Neighbours
 from pynomaly_pipelines.detection.members import fit_frozen
@@ -24,6 +24,7 @@ class Ensemble(Frozen):
     scale: Floats
     members: tuple[Frozen, ...]
     calibrations: tuple[Calibration, ...]
+    typical: Floats
 
     family: ClassVar[str] = "ensemble"
 
@@ -39,7 +40,9 @@ class Ensemble(Frozen):
             _trimmed(z),
             fit_frozen(OFFERS["IForest"], z, seed, {}),
         )
-        return cls(centre, scale, members, tuple(Calibration.learn(member.raw(z)) for member in members))
+        calibrations = tuple(Calibration.learn(member.raw(z)) for member in members)
+        typical = np.stack([typical_parts(member, z, seed) for member in members])
+        return cls(centre, scale, members, calibrations, typical)
 
     def _levels(self, z: Floats) -> list[Floats]:
         return [c.levels_of(m.raw(z)) for m, c in zip(self.members, self.calibrations, strict=True)]
@@ -54,18 +57,18 @@ class Ensemble(Frozen):
         return first
 
     def contributions(self, x: Floats) -> Floats:
-        """Each member's level, divided among the columns as the member does."""
+        """Each member's level, divided among the columns as the member does: additive."""
+        from pynomaly_pipelines.detection.frozen import kernels
+
         z = self._scaled(x)
         total = np.zeros_like(z)
-        for member, level in zip(self.members, self._levels(z), strict=True):
-            parts = member.contributions(z)
-            sums = parts.sum(axis=1, keepdims=True)
-            total += level[:, None] * np.divide(parts, sums, out=np.zeros_like(parts), where=sums > 0)
+        for member, level, typical in zip(self.members, self._levels(z), self.typical, strict=True):
+            total += kernels.divided(level, member.contributions(z), typical)
         return total
 
     def state(self) -> State:
         values: dict[str, Any] = {"family": self.family, "members": [], "calibrations": []}
-        arrays: dict[str, AnyArray] = {"centre": self.centre, "scale": self.scale}
+        arrays: dict[str, AnyArray] = {"centre": self.centre, "scale": self.scale, "typical": self.typical}
         for index, (member, calibration) in enumerate(zip(self.members, self.calibrations, strict=True)):
             for name, part in (("members", member.state()), ("calibrations", calibration.state())):
                 values[name].append(part[0])
@@ -79,7 +82,7 @@ class Ensemble(Frozen):
             Calibration.from_state(v, nested(f"calibrations/{i}/", arrays))
             for i, v in enumerate(values["calibrations"])
         )
-        return cls(arrays["centre"], arrays["scale"], members, calibrations)
+        return cls(arrays["centre"], arrays["scale"], members, calibrations, arrays["typical"])
 
 
 def _robust(x: Floats) -> tuple[Floats, Floats]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, cast
 
 from pynomaly_pipelines.detection.arrays import Floats
@@ -38,9 +40,14 @@ def fit_frozen(offered: Offer, x: Floats, seed: int, parameters: dict[str, Any])
         # rank-deficient covariances and constant columns: expected here, and said in the card
         warnings.simplefilter("ignore")
         _fit(offered, model, x)
-    module, name = offered.frozen.split(":")
-    family = cast(Any, getattr(importlib.import_module(f"pynomaly_pipelines.detection.frozen.{module}"), name))
-    return cast(Frozen, family.freeze(model))
+    return _freezer(offered)(model)
+
+
+def _freezer(offered: Offer) -> Callable[[Any], Frozen]:
+    """The function that `offered.frozen` names, ``module:Class.function``."""
+    module, path = offered.frozen.split(":")
+    family = importlib.import_module(f"pynomaly_pipelines.detection.frozen.{module}")
+    return cast(Callable[[Any], Frozen], attrgetter(path)(family))
 
 
 def _fit(offered: Offer, model: Any, x: Floats) -> None:

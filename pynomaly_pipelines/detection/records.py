@@ -37,7 +37,7 @@ class Range:
         return cls(x.min(axis=0), x.max(axis=0), np.where(scales > 0, scales, 1.0))
 
     def excess(self, x: Floats) -> Floats:
-        """float64[n]: 0 inside the range."""
+        """float64[n, d]: levels to add, 0 inside the range."""
         from pynomaly_pipelines.detection.frozen import kernels
 
         return kernels.range_excess(x, self.low, self.high, self.scales)
@@ -45,12 +45,17 @@ class Range:
 
 @dataclass(frozen=True, eq=False)
 class RecordScorer(Scorer):
-    """A scorer of wide tables; made by `Detector.fit`."""
+    """A scorer of wide tables; made by `Detector.fit`.
+
+    typical: float64[d], what each feature adds to the raw score of a middling training row: a column explains a
+    score by what it adds beyond that.
+    """
 
     encoder: Encoder
     frozen: Frozen
     calibration: Calibration
     range: Range
+    typical: Floats
     evidence: Evidence
 
     kind: ClassVar[str] = "records"
@@ -81,25 +86,31 @@ class RecordScorer(Scorer):
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
         x = self.encoder.encode(frame)
         raw = self.frozen.raw(x)
-        parts = self._by_column(self.frozen.contributions(x))
         names = np.array([column.name for column in self.columns], dtype=object)
         values = [frame[name].to_numpy(dtype=object) for name in names]
-        reasons = explanation(parts, names, values, self.encoder.usual(), top)
+        reasons = explanation(self._parts(x, raw), names, values, self.encoder.usual(), top)
         return Assessment(raw, self._calibrated(x, raw), reasons)
 
     def card(self) -> str:
         return card(self.encoder, self.calibration, self.evidence)
 
     def _calibrated(self, x: Floats, raw: Floats) -> Floats:
+        from pynomaly_pipelines.detection.frozen import kernels
+
         levels = self.calibration.levels_of(raw)
         if self.frozen.saturates:
-            levels = levels + self.range.excess(x)
+            levels = levels + kernels.row_sums(self.range.excess(x))
         return score_of_level(levels)
 
-    def _by_column(self, parts: Floats) -> Floats:
-        """float64[n, features] -> float64[n, columns]: a column may have several features or none."""
-        out = np.zeros((parts.shape[0], len(self.columns)))
-        for feature, column in enumerate(self.encoder.owners):
+    def _parts(self, x: Floats, raw: Floats) -> Floats:
+        """float64[n, columns]: the score's level divided among the columns."""
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        parts = kernels.divided(self.calibration.levels_of(raw), self.frozen.contributions(x), self.typical)
+        if self.frozen.saturates:
+            parts = parts + self.range.excess(x)
+        out = np.zeros((x.shape[0], len(self.columns)))
+        for feature, column in enumerate(self.encoder.owners):  # a column may have several features or none
             out[:, column] += parts[:, feature]
         return out
 
@@ -115,7 +126,7 @@ class RecordScorer(Scorer):
         covered = {"low": self.range.low, "high": self.range.high, "scales": self.range.scales}
         arrays: dict[str, AnyArray] = {f"frozen/{name}": value for name, value in frozen_arrays.items()}
         arrays |= {f"calibration/{name}": value for name, value in calibration_arrays.items()}
-        return values, arrays | {f"range/{name}": value for name, value in covered.items()}
+        return values, arrays | {"typical": self.typical} | {f"range/{name}": value for name, value in covered.items()}
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
@@ -124,5 +135,6 @@ class RecordScorer(Scorer):
             frozen=restore(values["frozen"], nested("frozen/", arrays)),
             calibration=Calibration.from_state(values["calibration"], nested("calibration/", arrays)),
             range=Range(**nested("range/", arrays)),
+            typical=arrays["typical"],
             evidence=Evidence.from_state(values["evidence"]),
         )

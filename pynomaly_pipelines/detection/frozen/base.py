@@ -11,6 +11,8 @@ import numpy as np
 from pynomaly_pipelines.detection.arrays import AnyArray, Floats
 from pynomaly_pipelines.operations.errors import ScorerFileError
 
+MOST_TYPICAL = 1_000
+
 State = tuple[dict[str, Any], dict[str, AnyArray]]
 
 FAMILIES = {
@@ -18,7 +20,14 @@ FAMILIES = {
     "histogram": "histogram:Histogram",
     "marginals": "marginals:Marginals",
     "neighbours": "neighbours:Neighbours",
+    "local-density": "neighbours:LocalDensity",
     "mahalanobis": "gaussian:Mahalanobis",
+    "mixture": "gaussian:Mixture",
+    "axes": "components:Axes",
+    "clusters": "clusters:Clusters",
+    "projections": "projections:Projections",
+    "spheres": "spheres:Spheres",
+    "radial": "radial:Radial",
     "ensemble": "pynomaly_pipelines.detection.ensemble:Ensemble",
 }
 
@@ -90,3 +99,9 @@ def restore(values: dict[str, Any], arrays: dict[str, AnyArray]) -> Frozen:
 def nested(prefix: str, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
     """The arrays whose names start with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def typical_parts(frozen: Frozen, x: Floats, seed: int) -> Floats:
+    """float64[d]: the median contribution of each feature over (a sample of) the training rows."""
+    rows = np.random.default_rng(seed).permutation(x.shape[0])[:MOST_TYPICAL]
+    return np.median(frozen.contributions(np.ascontiguousarray(x[rows])), axis=0)

@@ -321,13 +321,235 @@ def tail_levels(raw: Floats, knots: Floats, levels: Floats, scale: float, shape:
 
 @compiled
 def range_excess(x: Floats, low: Floats, high: Floats, scales: Floats) -> Floats:
-    """float64[n]: sum over columns of ``log10(1 + excess / scale)`` beyond the training range."""
-    out = np.empty(x.shape[0])
+    """float64[n, d]: ``log10(1 + excess / scale)`` beyond the training range, 0 inside."""
+    out = np.zeros(x.shape)
     for i in range(x.shape[0]):
-        total = 0.0
         for j in range(x.shape[1]):
             excess = max(low[j] - x[i, j], x[i, j] - high[j])
             if excess > 0.0:
-                total += math.log1p(excess / scales[j])
-        out[i] = total / math.log(10.0)
+                out[i, j] = math.log1p(excess / scales[j]) / math.log(10.0)
+    return out
+
+
+@compiled
+def divided(levels: Floats, parts: Floats, typical: Floats) -> Floats:
+    """float64[n, d]: each row's level in proportion to what its parts exceed the typical ones by."""
+    rows, columns = parts.shape
+    out = np.zeros((rows, columns))
+    for i in range(rows):
+        total = 0.0
+        for j in range(columns):
+            out[i, j] = max(parts[i, j] - typical[j], 0.0)
+            total += out[i, j]
+        for j in range(columns):
+            out[i, j] = levels[i] * out[i, j] / total if total > 0.0 else 0.0
+    return out
+
+
+@compiled
+def minus_log_sum(x: Floats) -> Floats:
+    """float64[n, k] -> float64[n]: ``-log Σ exp``, about the largest term so that nothing overflows."""
+    out = np.empty(x.shape[0])
+    for i in range(x.shape[0]):
+        largest = x[i, 0]
+        for j in range(1, x.shape[1]):
+            largest = max(largest, x[i, j])
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += math.exp(x[i, j] - largest)
+        out[i] = -(largest + math.log(total))
+    return out
+
+
+@compiled
+def local_outlier_factors(distances: Floats, indices: AnyArray, reaches: Floats, densities: Floats) -> Floats:
+    """float64[n]: mean density of the k neighbours over the row's own (scikit-learn's 1e-10 included)."""
+    rows, k = distances.shape
+    out = np.empty(rows)
+    for i in range(rows):
+        reach, density = 0.0, 0.0
+        for q in range(k):
+            neighbour = indices[i, q]
+            reach += max(distances[i, q], reaches[neighbour])
+            density += densities[neighbour]
+        out[i] = density / k * (reach / k + 1e-10)
+    return out
+
+
+@compiled
+def axis_parts(x: Floats, centre: Floats, scale: Floats, axes: Floats, weights: Floats) -> Floats:
+    """float64[n, d]: each column's part of ``Σ ‖z - axis‖ / weight``."""
+    rows, columns = x.shape
+    out = np.zeros((rows, columns))
+    for i in range(rows):
+        for a in range(axes.shape[0]):
+            total = 0.0
+            for j in range(columns):
+                gap = (x[i, j] - centre[j]) / scale[j] - axes[a, j]
+                total += gap * gap
+            length = math.sqrt(total)
+            if length > 0.0:
+                for j in range(columns):
+                    gap = (x[i, j] - centre[j]) / scale[j] - axes[a, j]
+                    out[i, j] += gap * gap / (length * weights[a])
+    return out
+
+
+@compiled
+def cluster_distances(x: Floats, centres: Floats, large: AnyArray, weights: Floats) -> tuple[Floats, AnyArray]:
+    """Weighted distances float64[n] and the centre int64[n] each was taken to."""
+    rows, columns = x.shape
+    out = np.empty(rows)
+    chosen = np.empty(rows, dtype=np.int64)
+    for i in range(rows):
+        own, own_gap = 0, np.inf
+        nearest_large, large_gap = 0, np.inf
+        for c in range(centres.shape[0]):
+            total = 0.0
+            for j in range(columns):
+                gap = x[i, j] - centres[c, j]
+                total += gap * gap
+            if total < own_gap:
+                own, own_gap = c, total
+            if large[c] and total < large_gap:
+                nearest_large, large_gap = c, total
+        chosen[i] = own if large[own] else nearest_large
+        out[i] = math.sqrt(own_gap if large[own] else large_gap) * weights[own]
+    return out, chosen
+
+
+@compiled
+def projected(x: Floats, directions: Floats, limits: Floats, heights: Floats, starts: AnyArray) -> Floats:
+    """float64[n, k]: the height of the bin that each projection of a row falls into."""
+    rows, columns = x.shape
+    cuts = directions.shape[0]
+    out = np.empty((rows, cuts))
+    for i in range(rows):
+        for c in range(cuts):
+            value = 0.0
+            for j in range(columns):
+                value += directions[c, j] * x[i, j]
+            # PyOD: searchsorted(limits[: bins - 1], value, side="left")
+            low, high = starts[c], starts[c + 1] - 1
+            while low < high:
+                middle = (low + high) >> 1
+                if limits[middle] < value:
+                    low = middle + 1
+                else:
+                    high = middle
+            out[i, c] = heights[low]
+    return out
+
+
+@compiled
+def isolation_ratios(x: Floats, centres: Floats, radii: Floats, ratios: Floats) -> Floats:
+    """float64[n]: mean over samples of the ratio of the smallest sphere a row falls into, 1 outside all."""
+    rows, columns = x.shape
+    samples, size = radii.shape
+    out = np.empty(rows)
+    for i in range(rows):
+        mean = 0.0
+        for s in range(samples):
+            best, ratio = np.inf, 1.0
+            for c in range(size):
+                if radii[s, c] >= best:
+                    continue
+                total = 0.0
+                for j in range(columns):
+                    gap = x[i, j] - centres[s, c, j]
+                    total += gap * gap
+                if total <= radii[s, c]:
+                    best, ratio = radii[s, c], ratios[s, c]
+            mean += ratio
+        out[i] = mean / samples
+    return out
+
+
+@compiled
+def nearest_centre_gaps(x: Floats, centres: Floats) -> Floats:
+    """float64[n, d]: mean over samples of the squared gaps to the sample's nearest centre."""
+    rows, columns = x.shape
+    samples, size = centres.shape[0], centres.shape[1]
+    out = np.zeros((rows, columns))
+    for i in range(rows):
+        for s in range(samples):
+            nearest, smallest = 0, np.inf
+            for c in range(size):
+                total = 0.0
+                for j in range(columns):
+                    gap = x[i, j] - centres[s, c, j]
+                    total += gap * gap
+                if total < smallest:
+                    nearest, smallest = c, total
+            for j in range(columns):
+                gap = x[i, j] - centres[s, nearest, j]
+                out[i, j] += gap * gap / samples
+    return out
+
+
+@compiled
+def squared_distances(x: Floats, points: Floats) -> Floats:
+    """float64[n, m] of squared Euclidean distances to points float64[d, m], columns first."""
+    rows, columns = x.shape
+    out = np.zeros((rows, points.shape[1]))
+    for i in range(rows):
+        for j in range(columns):
+            value = x[i, j]
+            for m in range(points.shape[1]):
+                gap = value - points[j, m]
+                out[i, m] += gap * gap
+    return out
+
+
+@compiled
+def radial(x: Floats, points: Floats, weights: Floats, gamma: float, constant: float, logarithm: bool) -> Floats:
+    """float64[n]: constant minus the kernel sum, or its logarithm taken about the nearest point."""
+    out = np.empty(x.shape[0])
+    for i in range(x.shape[0]):
+        squares = squared_distances(x[i : i + 1], points)[0]
+        nearest_square = squares.min() if logarithm else 0.0
+        total = 0.0
+        for m in range(squares.size):
+            total += weights[m] * math.exp(-gamma * (squares[m] - nearest_square))
+        out[i] = constant - (math.log(total) - gamma * nearest_square) if logarithm else constant - total
+    return out
+
+
+@compiled
+def radial_gaps(x: Floats, points: Floats, weights: Floats, gamma: float) -> Floats:
+    """float64[n, d]: squared gaps to the points, weighted by ``weight · exp(-gamma (square - smallest square))``."""
+    rows, columns = x.shape
+    out = np.zeros((rows, columns))
+    for i in range(rows):
+        squares = squared_distances(x[i : i + 1], points)[0]
+        smallest = squares.min()
+        total = 0.0
+        for m in range(squares.size):
+            squares[m] = weights[m] * math.exp(-gamma * (squares[m] - smallest))
+            total += squares[m]
+        for j in range(columns):
+            for m in range(squares.size):
+                gap = x[i, j] - points[j, m]
+                out[i, j] += squares[m] / total * gap * gap
+    return out
+
+
+@compiled
+def reading_gains(heights: Floats, directions: Floats) -> Floats:
+    """float64[n, d]: mean height of the projections that read a column less that of the others, at least 0."""
+    rows, cuts = heights.shape
+    columns = directions.shape[1]
+    out = np.zeros((rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            inside, outside, reading = 0.0, 0.0, 0
+            for c in range(cuts):
+                if directions[c, j] != 0.0:
+                    inside += heights[i, c]
+                    reading += 1
+                else:
+                    outside += heights[i, c]
+            if reading > 0:
+                rest = outside / (cuts - reading) if reading < cuts else 0.0
+                out[i, j] = max(inside / reading - rest, 0.0)
     return out

@@ -1,4 +1,4 @@
-"""KNN -> the training rows themselves, laid out for a fast search, one row at a time."""
+"""KNN, Sampling and LOF -> the training rows themselves, laid out for a fast search, one row at a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pynomaly_pipelines.detection.arrays import Floats, Ints, matrix
-from pynomaly_pipelines.detection.frozen.base import Frozen
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats, Ints, matrix
+from pynomaly_pipelines.detection.frozen.base import Frozen, State
 from pynomaly_pipelines.operations.errors import DetectorRefused
 
 POWERS = {"manhattan": 1, "cityblock": 1, "l1": 1, "euclidean": 2, "l2": 2, "chebyshev": 0, "infinity": 0}
@@ -33,6 +33,13 @@ class Neighbours(Frozen):
         rows = np.asarray(model.neigh_._fit_X, dtype=np.float64)
         power = power_of(model.metric, model.p)
         return cls(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), int(model.n_neighbors), power, model.method)
+
+    @classmethod
+    def freeze_sample(cls, model: Any) -> Self:
+        """A fitted ``pyod.models.sampling.Sampling`` as its subset: the distance to its nearest row."""
+        rows = np.asarray(model.subset, dtype=np.float64)
+        power = power_of("euclidean" if model.metric == "minkowski" else model.metric, 2)
+        return cls(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), 1, power, "largest")
 
     def search(self, x: Floats) -> tuple[Floats, Ints]:
         """Distances float64[n, k], ascending, and the indices int64[n, k] of the neighbours."""
@@ -65,6 +72,47 @@ class Neighbours(Frozen):
             gap = np.abs(x - self.references[:, neighbour].T) * self.scales
             total += gap * gap if self.power == 2 else gap
         return total / self.k
+
+
+@dataclass(frozen=True, eq=False)
+class LocalDensity(Frozen):
+    """LOF (Breunig et al. 2000). reaches: float64[m], each reference's k-distance; densities: float64[m], its local
+    reachability density.
+    """
+
+    neighbours: Neighbours
+    reaches: Floats
+    densities: Floats
+
+    family: ClassVar[str] = "local-density"
+
+    @classmethod
+    def freeze(cls, model: Any) -> Self:
+        """A fitted ``pyod.models.lof.LOF`` as its rows, reaches and densities."""
+        lof = model.detector_
+        rows = np.asarray(lof._fit_X, dtype=np.float64)
+        k, power = int(lof.n_neighbors_), power_of(model.metric, model.p)
+        neighbours = Neighbours(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), k, power, "largest")
+        reaches = np.ascontiguousarray(lof._distances_fit_X_[:, k - 1])
+        return cls(neighbours, reaches, np.ascontiguousarray(lof._lrd))
+
+    def raw(self, x: Floats) -> Floats:
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        distances, indices = self.neighbours.search(x)
+        return kernels.local_outlier_factors(distances, indices, self.reaches, self.densities)
+
+    def contributions(self, x: Floats) -> Floats:
+        """Each column's part of the distance to the neighbours."""
+        return self.neighbours.contributions(x)
+
+    def state(self) -> State:
+        values, arrays = self.neighbours.state()
+        return {**values, "family": self.family}, {**arrays, "reaches": self.reaches, "densities": self.densities}
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
+        return cls(Neighbours.from_state(values, arrays), arrays["reaches"], arrays["densities"])
 
 
 def power_of(metric: str, p: float) -> int:
