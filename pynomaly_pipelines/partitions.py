@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -52,12 +52,23 @@ class Calendar:
                 raise self._unknown(key)
             return Partition(WHOLE)
         try:
-            local = datetime.strptime(key, _FORMATS[self.cadence]).replace(tzinfo=self.zone)  # noqa: DTZ007
+            local = datetime.strptime(key, _FORMATS[self.cadence]).replace(tzinfo=self.zone)
         except ValueError as error:
             raise self._unknown(key) from error
         if self._floor(local) != local:
             raise self._unknown(key)
         return Partition(key, local.astimezone(UTC), self._next(local).astimezone(UTC))
+
+    def first(self) -> Partition:
+        """The partition `start` falls into."""
+        return self.containing(self._midnight(self._spec.start or date.min))
+
+    def end(self) -> Partition | None:
+        """The first partition that is no more part of the pipeline; None while data still comes."""
+        if self._spec.end is None:
+            return None
+        inside = self.containing(self._midnight(self._spec.end) - timedelta(seconds=1))
+        return self.containing(inside.end) if inside.end else None
 
     def containing(self, moment: datetime) -> Partition:
         """The partition a moment (UTC-aware) falls into."""
@@ -93,6 +104,9 @@ class Calendar:
             part = self.containing(part.end)
         yield stop
 
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), tzinfo=self.zone)
+
     def _floor(self, local: datetime) -> datetime:
         midnight = datetime.combine(local.date(), time(), tzinfo=self.zone)
         match self.cadence:
@@ -123,14 +137,9 @@ class Calendar:
                 rule=f"a pipeline with `partition: whole` has one partition, {WHOLE!r}",
                 fix="leave the partition out",
             )
-        example = (
-            self.containing(datetime.combine(self._spec.start, time(12), tzinfo=self.zone))
-            if self._spec.start
-            else None
-        )
         return DataError(
             f"partition {key!r} of pipeline {self._spec.name!r} does not exist",
-            rule=f"keys of `partition: {self.cadence}` look like {example.key if example else '2025-01-01'!r}",
+            rule=f"keys of `partition: {self.cadence}` look like {self.first().key!r}",
             fix="use a key as the Dagster UI shows it",
         )
 

@@ -38,13 +38,14 @@ def read_all(folder: Path) -> list[SpecFile]:
     """Every pipeline below a `defs` folder; two of the same name are a problem of the second."""
     found: list[SpecFile] = []
     seen: dict[str, Path] = {}
-    for path in find(folder):
-        for entry in read(path):
-            if entry.spec is not None and entry.spec.name in seen:
-                entry = SpecFile(entry.path, entry.spec, (*entry.problems, _same_name(entry, seen[entry.spec.name])))
-            elif entry.spec is not None:
-                seen[entry.spec.name] = path
-            found.append(entry)
+    for entry in (entry for path in find(folder) for entry in read(path)):
+        twin = seen.get(entry.spec.name) if entry.spec is not None else None
+        if twin is not None:
+            found.append(SpecFile(entry.path, entry.spec, (*entry.problems, _same_name(entry, twin))))
+            continue
+        if entry.spec is not None:
+            seen[entry.spec.name] = entry.path
+        found.append(entry)
     return found
 
 
@@ -80,7 +81,24 @@ def read(path: Path) -> list[SpecFile]:
 
 def problems_of(error: ValidationError, path: Path | str, node: yaml.Node | None = None) -> tuple[SpecError, ...]:
     """Each error pydantic found, with the line of the YAML node it belongs to."""
-    return tuple(_problem(details, path, node) for details in error.errors())
+    found = [_problem(details, path, node) for details in error.errors()]
+    return tuple(sorted(found, key=lambda problem: _line_number(problem.where)))
+
+
+def _line_number(where: str) -> int:
+    tail = where.rsplit(":", 1)[-1]
+    return int(tail) if tail.isdigit() else 0
+
+
+def place(entry: SpecFile, *location: str) -> str:
+    """`file:line` of an attribute of a pipeline, for problems found after reading."""
+    documents = yaml.compose_all(entry.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    for node in documents:
+        attributes = _child(node, "attributes")
+        name = (_plain(attributes) or {}).get("name", entry.path.parent.name) if attributes is not None else None
+        if entry.spec is not None and name == entry.spec.name:
+            return f"{entry.path}:{_line(attributes, [int(p) if p.isdigit() else p for p in location])}"
+    return str(entry.path)
 
 
 def _read_document(path: Path, node: yaml.Node) -> SpecFile | None:
@@ -230,3 +248,17 @@ def _same_name(entry: SpecFile, first: Path) -> SpecError:
         fix="rename its folder or set `name`",
         where=f"{entry.path}:1",
     )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema (2020-12) of a `defs.yaml` document."""
+    inner = PipelineSpec.model_json_schema()
+    definitions = inner.pop("$defs")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A pipeline of Pynomaly Pipelines",
+        "type": "object",
+        "required": ["type", "attributes"],
+        "properties": {"type": {"const": COMPONENT}, "attributes": inner},
+        "$defs": definitions,
+    }

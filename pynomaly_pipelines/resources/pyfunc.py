@@ -21,7 +21,7 @@ class ScorerModel:
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
 
-    def predict(self, frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         """Score rows: columns `score` in [0, 1] and `raw_score`."""
         import pandas as pd
 

@@ -196,6 +196,10 @@ class Registry:
             self._fill_cache(version, kept)
         return Scorer.load(kept)
 
+    def rows_fitted(self, version: Version) -> int:
+        """Rows the version was trained on, as its run says."""
+        return int(self._client().get_run(version.run_id).data.metrics.get("rows_fitted", 0))
+
     def run_url(self, version: Version) -> str:
         """Address of the run in the MLflow UI."""
         return f"{self.ui}/#/experiments/{self._experiment(self._client(), version.pipeline)}/runs/{version.run_id}"

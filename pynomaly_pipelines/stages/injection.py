@@ -66,7 +66,9 @@ def _extreme(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     changed = frame.copy()
     for position, name in enumerate(numbers):
         values = frame[name].to_numpy("float64", na_value=np.nan)
-        far = np.nanmedian(values) + signs * sizes * robust_scale(values) if np.isfinite(values).any() else signs * sizes
+        far = (
+            np.nanmedian(values) + signs * sizes * robust_scale(values) if np.isfinite(values).any() else signs * sizes
+        )
         changed[name] = np.where(chosen == position, far, values)
     return changed
 
@@ -83,7 +85,7 @@ def _into_points(frame: pd.DataFrame, first: int, kind: str, rng: np.random.Gene
     values = frame[VALUE].to_numpy("float64").copy()
     length = 1 if kind == "spike" else SHIFT_POINTS
     spans = []
-    for _, rows in frame.groupby(SERIES, sort=True).indices.items():
+    for rows in frame.groupby(SERIES, sort=True).indices.values():
         late = rows[rows >= first]
         if len(late) < 2 * length:
             continue

@@ -1,4 +1,4 @@
-"""Scores -> small PNG pictures a person would look at; under 30 kB each, because Dagster keeps them in its event log."""
+"""Scores -> small PNG pictures a person would look at; under 30 kB each, for Dagster keeps them in its event log."""
 
 from __future__ import annotations
 
@@ -75,6 +75,19 @@ def series_scores(
         axes.plot(times[over], values[over], ".", color=ALARM, markersize=4)
         axes.set_title(f"{name}: {over.sum()} anomalies", loc="left", fontsize=8)
     return _png(figure, dpi=70)
+
+
+def anomalies_over_time(counts: pd.Series) -> bytes:
+    """Anomalies per partition; the index holds the partition keys in order."""
+    figure, axes = _canvas(8.0, 2.2)
+    axes.bar(np.arange(len(counts)), counts.to_numpy(), width=1.0, color=GOOD)
+    marks = np.unique(np.linspace(0, len(counts) - 1, 8).astype(int))
+    axes.set_xticks(marks, [str(counts.index[m]) for m in marks])
+    high = counts.nlargest(3)
+    for key, value in high.items():
+        axes.annotate(str(key), (counts.index.get_loc(key), value), fontsize=7, ha="center", color=ALARM)
+    axes.set_title(f"{int(counts.sum()):,} anomalies in {len(counts):,} partitions", loc="left", fontsize=9)
+    return _png(figure)
 
 
 def top_reasons(columns: np.ndarray, limit: int = 12) -> bytes:

@@ -213,7 +213,9 @@ def _report(
     groups = scored.groupby("_partition")["is_anomaly"].agg(["size", "sum"])
     per = {key: (int(groups["size"].get(key, 0)), int(groups["sum"].get(key, 0))) for key in keys}
     top = scored.nlargest(20, "score")
-    top = top.assign(reasons=[reason_text(r) for r in top["reasons"]]).drop(columns=["_source", "model_run_id", "run_id"])
+    top = top.assign(reasons=[reason_text(r) for r in top["reasons"]]).drop(
+        columns=["_source", "model_run_id", "run_id"]
+    )
     pictures = {"scores.png": plots.score_histogram(scored["score"].to_numpy(), version.threshold)}
     flagged = scored.loc[scored["is_anomaly"], "reasons"]
     first_reasons = np.array([r[0]["column"] for r in flagged if r], dtype=object)

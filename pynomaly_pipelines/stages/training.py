@@ -264,5 +264,3 @@ def _point_candidates(spec: PipelineSpec, registry: Registry, made: Sequence[Ver
                 registry.unpoint(alias, spec.name)
     for index, version in enumerate(made, start=1):
         registry.point(f"{CANDIDATE_PREFIX}{index}-{version.detector.lower()}", version)
-
-

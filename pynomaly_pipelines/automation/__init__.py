@@ -1,0 +1,1 @@
+"""When things run without a hand on them."""

@@ -1,0 +1,85 @@
+"""New files in the landing folder -> runs that ingest, validate and, once there is a champion, score them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from pynomaly_pipelines.operations.errors import SourceMissing
+from pynomaly_pipelines.partitions import WHOLE, Calendar
+from pynomaly_pipelines.resources.configurable import LakeResource
+from pynomaly_pipelines.spec import PipelineSpec
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+
+
+def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
+    """The sensor that looks for new and changed files of one pipeline."""
+
+    @dg.sensor(
+        name=f"{spec.name}_arrivals",
+        description=f"Ingests what is new in {spec.source.path}.",
+        asset_selection=dg.AssetSelection.groups(spec.name),
+        minimum_interval_seconds=spec.automation.arrivals_interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if live else dg.DefaultSensorStatus.STOPPED,
+        tags={"pipeline": spec.name},
+    )
+    def arrivals(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+        from pynomaly_pipelines.stages import landing
+
+        try:
+            waiting = landing.pending(spec, lake.open(), lake.project_folder)
+        except SourceMissing as error:
+            return dg.SkipReason(str(error))
+        if not waiting:
+            return dg.SkipReason(f"no new files at {spec.source.path}")
+        scored = context.instance.get_latest_materialization_event(dg.AssetKey([spec.name, "champion"])) is not None
+        nouns = ("raw", "validated", "quarantine", *(("scores",) if scored else ()))
+        selection = [dg.AssetKey([spec.name, noun]) for noun in nouns]
+        return dg.SensorResult(run_requests=list(requests(spec, waiting, selection)))
+
+    return arrivals
+
+
+def requests(
+    spec: PipelineSpec, waiting: Mapping[str, str], selection: Sequence[dg.AssetKey]
+) -> Iterator[dg.RunRequest]:
+    """One run per stretch of neighbouring partitions.
+
+    Args:
+        waiting: partition key -> digest of its files. The run key holds both, so that the same files never start two
+            runs, and a changed file starts another.
+    """
+    for stretch in stretches(spec, waiting):
+        digest = hashlib.sha256("".join(waiting[key] for key in stretch).encode()).hexdigest()[:16]
+        yield dg.RunRequest(
+            run_key=f"{spec.name}/{stretch[0]}/{stretch[-1]}/{digest}",
+            asset_selection=list(selection),
+            tags={"pipeline": spec.name, "pynomaly/trigger": "arrivals", **partition_tags(stretch)},
+        )
+
+
+def stretches(spec: PipelineSpec, keys: Iterable[str]) -> Iterator[list[str]]:
+    """Keys as runs of neighbours, each at most `automation.partitions_per_run` long."""
+    calendar = Calendar(spec)
+    current: list[str] = []
+    for key in sorted(keys):
+        neighbour = bool(current) and calendar.partition(current[-1]).end == calendar.partition(key).start
+        if current and (not neighbour or len(current) >= spec.automation.partitions_per_run):
+            yield current
+            current = []
+        current.append(key)
+    if current:
+        yield current
+
+
+def partition_tags(stretch: Sequence[str]) -> dict[str, str]:
+    """The run tags by which Dagster knows one partition or a range; none for the whole."""
+    if list(stretch) == [WHOLE]:
+        return {}
+    if len(stretch) == 1:
+        return {PARTITION_TAG: stretch[0]}
+    return {RANGE_START: stretch[0], RANGE_END: stretch[-1]}

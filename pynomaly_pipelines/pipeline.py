@@ -1,0 +1,464 @@
+"""PipelineSpec -> assets, checks, jobs, schedules and sensors, in the order data flows: the only wiring."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import dagster as dg
+
+from pynomaly_pipelines import __version__, presentation
+from pynomaly_pipelines.automation import conditions
+from pynomaly_pipelines.automation.arrivals import build_arrivals
+from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, REFUSED, build_reruns
+from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, PynomalyError, SourceError
+from pynomaly_pipelines.operations.settings import Settings
+from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
+from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
+from pynomaly_pipelines.spec import PipelineSpec
+
+PARTITIONED = ("raw", "validated", "quarantine", "scores")
+TRAINED = ("model", "evaluation", "champion")
+READABLE, EXPECTATIONS, GATE = "readable", "expectations", "gate"
+
+
+def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.Definitions:
+    """Everything Dagster needs to know of one pipeline."""
+    live = (settings or Settings.from_environment()).live
+    wiring = Wiring(spec)
+    assets = [
+        source_asset(spec),
+        raw_asset(wiring),
+        validated_assets(wiring),
+        model_asset(wiring),
+        evaluation_asset(wiring),
+        champion_asset(wiring),
+        scores_asset(wiring),
+    ]
+    ingest, train, score = jobs(spec)
+    return dg.Definitions(
+        assets=assets,
+        jobs=[ingest, train, score],
+        schedules=[latest_schedule(wiring, ingest)] if spec.automation.schedule else [],
+        sensors=[*sensors(spec, live=live)],
+    )
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What all assets of a pipeline have in common."""
+
+    spec: PipelineSpec
+
+    def key(self, noun: str) -> dg.AssetKey:
+        """Asset key of one of the pipeline's nouns."""
+        return dg.AssetKey([self.spec.name, noun])
+
+    @property
+    def partitions_def(self) -> dg.TimeWindowPartitionsDefinition | None:
+        """The partitions as Dagster knows them; None for the whole."""
+        return partitions_def(self.spec)
+
+    @property
+    def backfill(self) -> dg.BackfillPolicy | None:
+        """How many partitions one run takes."""
+        if self.partitions_def is None:
+            return None
+        return dg.BackfillPolicy.multi_run(max_partitions_per_run=self.spec.automation.partitions_per_run)
+
+    @property
+    def retries(self) -> dg.RetryPolicy:
+        """What a step does about transient faults."""
+        return dg.RetryPolicy(
+            max_retries=self.spec.automation.retries,
+            delay=2,
+            backoff=dg.Backoff.EXPONENTIAL,
+            jitter=dg.Jitter.FULL,
+        )
+
+    def spec_of(self, noun: str, *, deps: list[str], kinds: set[str], description: str, **more: Any) -> dg.AssetSpec:
+        """The asset of one noun, with what is the same for all."""
+        return dg.AssetSpec(
+            self.key(noun),
+            deps=[self.key(name) for name in deps],
+            kinds=kinds,
+            description=description,
+            group_name=self.spec.name,
+            owners=list(self.spec.owners),
+            tags={"pipeline": self.spec.name, "kind": self.spec.kind},
+            code_version=code_version(self.spec),
+            partitions_def=self.partitions_def if noun in PARTITIONED else None,
+            **more,
+        )
+
+    def partitions(self, context: dg.AssetExecutionContext) -> list[Partition]:
+        """The partitions this run works on."""
+        calendar = Calendar(self.spec)
+        keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else [WHOLE]
+        return [calendar.partition(key) for key in keys]
+
+
+# -------------------------------------------------------------------------------------------- assets, in order
+
+
+def source_asset(spec: PipelineSpec) -> dg.AssetSpec:
+    """Where the data comes from; made by others, so only shown."""
+    return dg.AssetSpec(
+        [spec.name, "source"],
+        group_name=spec.name,
+        kinds={spec.source.type},
+        description=f"{spec.description}\n\nFiles at `{spec.source.path}`, as they arrive.".strip(),
+        metadata={"path": spec.source.path},
+    )
+
+
+def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """Files -> typed rows, nothing left out."""
+    spec = wiring.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__raw",
+        specs=[
+            wiring.spec_of(
+                "raw",
+                deps=["source"],
+                kinds={"deltalake", spec.source.type},
+                description="Every row that arrived, with the type its column has had since the first file.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                READABLE, asset=wiring.key("raw"), description="All files of the partition were readable."
+            )
+        ],
+        backfill_policy=wiring.backfill,
+        retry_policy=wiring.retries,
+    )
+    def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.ingestion import ingest
+
+        with told(context):
+            tables = lake.open()
+            report = ingest(spec, wiring.partitions(context), tables, lake.project_folder)
+        presentation.per_partition(
+            context, wiring.key("raw"), {key: counts.rows for key, counts in report.partitions.items()}
+        )
+        yield dg.MaterializeResult(
+            asset_key=wiring.key("raw"),
+            metadata=presentation.of_ingestion(spec, tables, report),
+            check_results=[presentation.readable_check(report)],
+        )
+
+    return raw
+
+
+def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
+    """Raw rows -> rows to trust, and rows set aside with every reason."""
+    spec = wiring.spec
+    specs = [
+        wiring.spec_of(
+            "validated",
+            deps=["raw"],
+            kinds={"deltalake", "greatexpectations"},
+            description="Rows that met every expectation: what models are trained on and what is scored.",
+        ),
+        wiring.spec_of(
+            "quarantine",
+            deps=["raw"],
+            kinds={"deltalake"},
+            description="Rows that broke an expectation, with every reason. Kept, counted, never scored.",
+        ),
+    ]
+
+    @dg.multi_asset(
+        name=f"{spec.name}__validated",
+        specs=specs,
+        check_specs=[
+            dg.AssetCheckSpec(
+                EXPECTATIONS, asset=wiring.key("validated"), description="How many rows met each expectation."
+            ),
+            dg.AssetCheckSpec(
+                ACCEPTED,
+                asset=wiring.key("validated"),
+                blocking=True,
+                description="Each partition as a whole is fit to be used.",
+            ),
+        ],
+        backfill_policy=wiring.backfill,
+        retry_policy=wiring.retries,
+    )
+    def validated(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.validation import validate
+
+        with told(context):
+            tables = lake.open()
+            report = validate(spec, wiring.partitions(context), tables)
+        presentation.per_partition(context, wiring.key("validated"), report.valid_per_partition)
+        presentation.per_partition(context, wiring.key("quarantine"), report.quarantined_per_partition)
+        yield dg.MaterializeResult(
+            asset_key=wiring.key("quarantine"), metadata=presentation.of_quarantine(spec, tables, report)
+        )
+        yield dg.MaterializeResult(
+            asset_key=wiring.key("validated"),
+            metadata=presentation.of_validation(spec, tables, report),
+            check_results=presentation.validation_checks(report, EXPECTATIONS, ACCEPTED, REFUSED),
+        )
+
+    return validated
+
+
+def model_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """A window of validated rows -> one registered version per candidate."""
+    spec = wiring.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__model",
+        specs=[
+            wiring.spec_of(
+                "model",
+                deps=["validated"],
+                kinds={"pyod", "mlflow"},
+                description="The candidates of the last training: one MLflow run and registered version each.",
+                skippable=True,
+                automation_condition=conditions.train(wiring.key("validated"), spec.automation.retrain),
+            )
+        ],
+        pool="training",
+    )
+    def model(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
+        from pynomaly_pipelines.stages.training import train
+
+        try:
+            with told(context, but=NotEnoughData):
+                models = registry.open()
+                versions = train(spec, lake.open(), models, context.log.info)
+        except NotEnoughData as waiting:
+            # Not a failure: the pipeline waits for data. Nothing is made, so nothing downstream runs.
+            context.log.warning(str(waiting))
+            yield dg.AssetObservation(wiring.key("model"), metadata={"waiting": str(waiting)})
+            return
+        yield dg.MaterializeResult(asset_key=wiring.key("model"), metadata=presentation.of_models(models, versions))
+
+    return model
+
+
+def evaluation_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """Candidates -> evidence, and a challenger."""
+    spec = wiring.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__evaluation",
+        specs=[
+            wiring.spec_of(
+                "evaluation",
+                deps=["model"],
+                kinds={"scikitlearn", "mlflow"},
+                description="What each candidate is worth on rows it has not seen. The best becomes challenger.",
+                automation_condition=conditions.follow(),
+            )
+        ],
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.evaluation import evaluate
+
+        with told(context):
+            models = registry.open()
+            report = evaluate(spec, lake.open(), models, context.log.info)
+        yield dg.MaterializeResult(
+            asset_key=wiring.key("evaluation"), metadata=presentation.of_evaluation(models, report)
+        )
+
+    return evaluation
+
+
+def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """Challenger -> champion, through the gate."""
+    spec = wiring.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__champion",
+        specs=[
+            wiring.spec_of(
+                "champion",
+                deps=["evaluation"],
+                kinds={"mlflow"},
+                description="The version that scores. A challenger takes its place only through the gate.",
+                skippable=True,
+                automation_condition=conditions.follow(),
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(GATE, asset=wiring.key("champion"), description="The challenger passed the gate.")
+        ],
+        retry_policy=wiring.retries,
+    )
+    def champion(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from pynomaly_pipelines.stages.registration import register
+
+        with told(context):
+            models = registry.open()
+            report = register(spec, lake.open(), models)
+        context.log.info(f"version {report.challenger.number} {report.verdict}")
+        if report.champion is not None:
+            yield dg.MaterializeResult(
+                asset_key=wiring.key("champion"), metadata=presentation.of_champion(models, report)
+            )
+        yield presentation.gate_check(wiring.key("champion"), GATE, report)
+
+    return champion
+
+
+def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """Validated rows -> scores by the champion."""
+    spec = wiring.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__scores",
+        specs=[
+            wiring.spec_of(
+                "scores",
+                deps=["validated", "champion"],
+                kinds={"deltalake", "pyod"},
+                description="A calibrated score and the reasons for it, for each row; replaced when scored again.",
+                automation_condition=conditions.score(wiring.key("validated"), wiring.key("champion")),
+            )
+        ],
+        backfill_policy=wiring.backfill,
+        retry_policy=wiring.retries,
+    )
+    def scores(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.scoring import score
+
+        with told(context):
+            tables, models = lake.open(), registry.open()
+            report = score(spec, wiring.partitions(context), tables, models, run_id=context.run_id)
+        presentation.per_partition(
+            context, wiring.key("scores"), {k: rows for k, (rows, _) in report.per_partition.items()}
+        )
+        yield dg.MaterializeResult(
+            asset_key=wiring.key("scores"), metadata=presentation.of_scores(spec, tables, models, report)
+        )
+
+    return scores
+
+
+# ----------------------------------------------------------------------------------------- jobs and automation
+
+
+def jobs(spec: PipelineSpec) -> tuple[Any, Any, Any]:
+    """The parts of a pipeline that run on their own: bring data in, make a model, score."""
+    parts = {"ingest": PARTITIONED[:3], "train": TRAINED, "score": PARTITIONED[3:]}
+    ingest, train, score = (
+        dg.define_asset_job(
+            f"{spec.name}_{verb}",
+            selection=dg.AssetSelection.assets(*[[spec.name, noun] for noun in nouns]),
+            tags={"pipeline": spec.name},
+            description=f"{', '.join(nouns)} of {spec.name}",
+        )
+        for verb, nouns in parts.items()
+    )
+    return ingest, train, score
+
+
+def latest_schedule(wiring: Wiring, ingest: Any) -> dg.ScheduleDefinition:
+    """Ingest the latest complete partition at the times of `automation.schedule`; scoring follows by itself."""
+    spec = wiring.spec
+    assert spec.automation.schedule is not None
+
+    @dg.schedule(
+        name=f"{spec.name}_schedule",
+        job=ingest,
+        cron_schedule=spec.automation.schedule,
+        execution_timezone=spec.timezone,
+        description=f"Ingests and validates the latest partition of {spec.name}.",
+        default_status=_status(Settings.from_environment().live, dg.DefaultScheduleStatus),
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        parts = wiring.partitions_def
+        if parts is None:
+            return dg.RunRequest(run_key=None, tags={"pynomaly/trigger": "schedule"})
+        latest = parts.get_last_partition_key(current_time=context.scheduled_execution_time)
+        if latest is None:
+            return dg.SkipReason(f"no partition of {spec.name} is complete yet; the first starts on {spec.start}")
+        return dg.RunRequest(partition_key=latest, tags={"pynomaly/trigger": "schedule"})
+
+    return schedule
+
+
+def sensors(spec: PipelineSpec, *, live: bool) -> Iterator[dg.SensorDefinition]:
+    """Arrivals, declarative automation and reruns."""
+    if spec.automation.arrivals:
+        yield build_arrivals(spec, live=live)
+    yield dg.AutomationConditionSensorDefinition(
+        f"{spec.name}_automation",
+        target=dg.AssetSelection.groups(spec.name),
+        description=f"Trains, evaluates, registers and scores {spec.name} when its conditions hold.",
+        minimum_interval_seconds=15,
+        run_tags={"pipeline": spec.name, "pynomaly/trigger": "automation"},
+        default_status=_status(live, dg.DefaultSensorStatus),
+    )
+    yield build_reruns(spec, live=live)
+
+
+# ----------------------------------------------------------------------------------------------------- helpers
+
+
+def partitions_def(spec: PipelineSpec) -> dg.TimeWindowPartitionsDefinition | None:
+    """The pipeline's partitions as Dagster's type; None for the whole."""
+    if spec.partition == "whole" or spec.start is None:
+        return None
+    kinds: dict[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
+        "hourly": dg.HourlyPartitionsDefinition,
+        "daily": dg.DailyPartitionsDefinition,
+        "weekly": dg.WeeklyPartitionsDefinition,
+        "monthly": dg.MonthlyPartitionsDefinition,
+    }
+    calendar = Calendar(spec)
+    first, end = calendar.first(), calendar.end()
+    return kinds[spec.partition](
+        start_date=first.key, end_date=None if end is None else end.key, timezone=str(calendar.zone)
+    )
+
+
+def code_version(spec: PipelineSpec) -> str:
+    """Changes with the product's version and with the pipeline's YAML, so that the UI shows what is stale."""
+    return f"{__version__}-{hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:8]}"
+
+
+class told:  # noqa: N801 (a context manager reads as a verb)
+    """Turn the product's errors into Dagster failures that say whether trying again makes sense."""
+
+    def __init__(self, context: dg.AssetExecutionContext, but: type[PynomalyError] | None = None) -> None:
+        self._context = context
+        self._but = but
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if not isinstance(error, PynomalyError) or (self._but is not None and isinstance(error, self._but)):
+            return
+        _fail(error)
+
+
+def _fail(error: PynomalyError) -> NoReturn:
+    bad_data = isinstance(error, DataError | SourceError)
+    raise dg.Failure(
+        description=str(error),
+        metadata={"code": error.code, "rule": error.rule, "fix": error.fix, BAD_DATA: bad_data},
+        allow_retries=error.retryable,
+    ) from error
+
+
+def _status(live: bool, kind: Any) -> Any:
+    return kind.RUNNING if live else kind.STOPPED

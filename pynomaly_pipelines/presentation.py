@@ -1,0 +1,237 @@
+"""Reports of the stages -> what Dagster shows beside an asset: counts, schema, a preview, a picture, links, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pynomaly_pipelines.resources.registry import Registry, Version
+from pynomaly_pipelines.resources.tables import Commit, Lake
+from pynomaly_pipelines.spec import PipelineSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from pynomaly_pipelines.stages.evaluation import EvaluationReport
+    from pynomaly_pipelines.stages.ingestion import IngestReport
+    from pynomaly_pipelines.stages.registration import RegistrationReport
+    from pynomaly_pipelines.stages.scoring import ScoringReport
+    from pynomaly_pipelines.stages.validation import ValidationReport
+
+Metadata = dict[str, Any]
+PREVIEW_ROWS = 5
+WIDEST_PREVIEW = 12
+
+
+def per_partition(context: dg.AssetExecutionContext, key: dg.AssetKey, rows: Mapping[str, int]) -> None:
+    """Give each partition of a run its own row count."""
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return
+    for partition, count in rows.items():
+        context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=key, partition_key=partition)
+
+
+def of_ingestion(spec: PipelineSpec, lake: Lake, report: IngestReport) -> Metadata:
+    """What `raw` shows."""
+    unreadable = [file for file in report.files if file.status != "read"]
+    found = {
+        **_table(spec, lake, "raw", report.commit, sorted(report.partitions)),
+        "rows": report.rows,
+        "rejected": report.rejected,
+        "files": len(report.files),
+    }
+    if unreadable:
+        found["unreadable"] = dg.MetadataValue.md("\n".join(f"- `{f.path}`: {f.reason}" for f in unreadable))
+    return found
+
+
+def readable_check(report: IngestReport) -> dg.AssetCheckResult:
+    """Whether every file and partition could be read."""
+    files = [f"- `{f.path}`: {f.reason}" for f in report.files if f.status != "read"]
+    partitions = [f"- partition {f.partition}: {f.error}" for f in report.failures]
+    problems = files + partitions
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"files": len(report.files), "problems": dg.MetadataValue.md("\n".join(problems) or "none")},
+    )
+
+
+def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> Metadata:
+    """What `validated` shows."""
+    keys = sorted(report.partitions)
+    return {
+        **_table(spec, lake, "validated", report.validated, keys),
+        "rows": report.valid,
+        "quarantined": report.quarantined,
+        "report": dg.MetadataValue.md(report.markdown()),
+    }
+
+
+def of_quarantine(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> Metadata:
+    """What `quarantine` shows."""
+    keys = sorted(key for key, counts in report.partitions.items() if counts.quarantined)
+    return {
+        **_table(spec, lake, "quarantine", report.quarantine, keys),
+        "rows": report.quarantined,
+        "share": report.quarantined / max(1, report.rows),
+        "reasons": dg.MetadataValue.md(_counted(report.reasons)),
+    }
+
+
+def validation_checks(report: ValidationReport, expectations: str, accepted: str, refused: str) -> list[Any]:
+    """One check with every expectation's outcome, and the blocking one on whole partitions."""
+    broken = [r for r in report.results if not r.success]
+    return [
+        dg.AssetCheckResult(
+            check_name=expectations,
+            passed=not broken and not report.quarantined,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "rows": report.rows,
+                "quarantined": report.quarantined,
+                "report": dg.MetadataValue.md(report.markdown()),
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name=accepted,
+            passed=not report.refused,
+            description="; ".join(f"partition {r.partition}: {r.rule}, {r.value}" for r in report.refused[:5]) or None,
+            metadata={
+                refused: ", ".join(sorted({r.partition for r in report.refused})),
+                "why": dg.MetadataValue.md(
+                    "\n".join(f"- {r.partition}: {r.value}; {r.rule}. Fix: {r.fix}" for r in report.refused) or "–"
+                ),
+            },
+        ),
+    ]
+
+
+def of_models(registry: Registry, versions: Sequence[Version]) -> Metadata:
+    """What `model` shows."""
+    rows = "\n".join(
+        f"| [{v.number}]({registry.version_url(v)}) | {v.detector} | {v.threshold:.4g} | {v.tags['threshold_rule']} | "
+        f"[run]({registry.run_url(v)}) |"
+        for v in versions
+    )
+    first = versions[0]
+    return {
+        "candidates": dg.MetadataValue.md(f"| version | detector | threshold | from | run |\n|{' --- |' * 5}\n{rows}"),
+        "versions": ", ".join(str(v.number) for v in versions),
+        "data_version": first.tags["data_version"],
+        "schema_hash": first.tags["schema_hash"],
+        "window": dg.MetadataValue.json(_json(first.tags["window"])),
+        "mlflow": dg.MetadataValue.url(registry.run_url(first)),
+    }
+
+
+def of_evaluation(registry: Registry, report: EvaluationReport) -> Metadata:
+    """What `evaluation` shows."""
+    best = report.evaluations[0]
+    return {
+        "candidates": dg.MetadataValue.md(report.markdown()),
+        "challenger": report.challenger.number,
+        **best.metrics(),
+        **{name.removesuffix(".png"): _picture(png, name) for name, png in report.pictures.items()},
+        "mlflow": dg.MetadataValue.url(registry.version_url(report.challenger)),
+    }
+
+
+def of_champion(registry: Registry, report: RegistrationReport) -> Metadata:
+    """What `champion` shows."""
+    assert report.champion is not None
+    champion = report.champion
+    return {
+        "version": champion.number,
+        "detector": champion.detector,
+        "threshold": champion.threshold,
+        "gate": str(report.verdict),
+        "trained_on": dg.MetadataValue.json(_json(champion.tags["window"])),
+        "mlflow_version": dg.MetadataValue.url(registry.version_url(champion)),
+        "mlflow_run": dg.MetadataValue.url(registry.run_url(champion)),
+    }
+
+
+def gate_check(key: dg.AssetKey, name: str, report: RegistrationReport) -> dg.AssetCheckResult:
+    """Whether the challenger passed, with the reasons."""
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=report.verdict.promote,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=str(report.verdict),
+        metadata={"challenger": report.challenger.number, "reasons": "; ".join(report.verdict.reasons)},
+    )
+
+
+def of_scores(spec: PipelineSpec, lake: Lake, registry: Registry, report: ScoringReport) -> Metadata:
+    """What `scores` shows."""
+    return {
+        **_location(spec, lake, "scores", report.commit),
+        "rows": report.rows,
+        "anomalies": report.anomalies,
+        "alert_rate": report.anomalies / max(1, report.rows),
+        "unscored": report.unscored,
+        "threshold": report.threshold,
+        "model_version": report.version.number,
+        "most_anomalous": dg.MetadataValue.md(_markdown(report.top.head(10))),
+        **{name.removesuffix(".png"): _picture(png, name) for name, png in report.pictures.items()},
+        "mlflow": dg.MetadataValue.url(registry.version_url(report.version)),
+    }
+
+
+def _table(spec: PipelineSpec, lake: Lake, noun: str, commit: Commit, keys: Sequence[str]) -> Metadata:
+    found = _location(spec, lake, noun, commit)
+    if keys:
+        rows = lake.read(spec.name, noun, partitions=list(keys)[-1:]).slice(0, PREVIEW_ROWS)
+        found["preview"] = dg.MetadataValue.md(_markdown(rows.to_pandas().iloc[:, :WIDEST_PREVIEW]))
+    return found
+
+
+def _location(spec: PipelineSpec, lake: Lake, noun: str, commit: Commit) -> Metadata:
+    schema = lake.schema(spec.name, noun)
+    return {
+        "dagster/row_count": sum(lake.counts(spec.name, noun).values()),
+        "dagster/uri": commit.uri,
+        "dagster/table_name": f"{spec.name}.{noun}",
+        "dagster/column_schema": _columns(schema),
+        "table_version": commit.version,
+    }
+
+
+def _columns(schema: pa.Schema) -> dg.TableSchema:
+    return dg.TableSchema(columns=[dg.TableColumn(field.name, str(field.type)) for field in schema])
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    """A small table; pipes in cells would break it."""
+    head = "| " + " | ".join(map(str, frame.columns)) + " |\n|" + " --- |" * frame.shape[1]
+    lines = ("| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.itertuples(index=False))
+    return "\n".join([head, *lines])
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "¦").replace("\n", " ")
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    rows = sorted(reasons.items(), key=lambda entry: -entry[1])[:20]
+    return "\n".join(
+        ["| reason | rows |", "| --- | --- |", *(f"| {_cell(reason)} | {count:,} |" for reason, count in rows)]
+    )
+
+
+def _picture(png: bytes, name: str) -> dg.MarkdownMetadataValue:
+    from pynomaly_pipelines.stages.plots import inline
+
+    return dg.MetadataValue.md(inline(png, name.removesuffix(".png").replace("_", " ")))
+
+
+def _json(text: str) -> Any:
+    import json
+
+    return json.loads(text)

@@ -1,0 +1,137 @@
+"""The folder a command runs in -> its pipelines and its Dagster instance."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pynomaly_pipelines import specfile
+from pynomaly_pipelines.operations.errors import DetectorError, SpecError
+from pynomaly_pipelines.operations.settings import Settings
+from pynomaly_pipelines.spec import PipelineSpec
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+DEFINITIONS = "definitions"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Dagster project with pipelines in it: this package itself, or a user's own."""
+
+    settings: Settings
+    module: str
+    """Root module, from `[tool.dg.project]`."""
+    defs: Path
+    """The folder of the pipelines."""
+
+    @classmethod
+    def current(cls) -> Project:
+        """The project of the current folder; without one, the pipelines that come with the package."""
+        settings = Settings.from_environment()
+        declared = _declared_module(settings.project)
+        if declared is not None:
+            for root in (settings.project / "src", settings.project):
+                folder = root.joinpath(*declared.split("."))
+                if folder.is_dir():
+                    return cls(settings, declared, folder / "defs")
+        return cls(settings, "pynomaly_pipelines", Path(__file__).parent / "defs")
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """The pipeline of that name.
+
+        Raises:
+            SpecError: there is none, or its YAML breaks a rule.
+        """
+        return specfile.load(self.defs, name)
+
+    def check(self) -> list[SpecError]:
+        """Every broken rule of every pipeline, sorted by file and line."""
+        problems: list[SpecError] = []
+        for entry in specfile.read_all(self.defs):
+            problems += entry.problems
+            if entry.spec is not None:
+                problems += _deeper(entry)
+        return problems
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster finds its `dagster.yaml`: DAGSTER_HOME, this project, or the home of the product."""
+        if "DAGSTER_HOME" in os.environ:
+            return Path(os.environ["DAGSTER_HOME"])
+        if (self.settings.project / "dagster.yaml").exists():
+            return self.settings.project
+        return self.settings.home / "dagster"
+
+    def instance(self) -> dg.DagsterInstance:
+        """The instance that runs are recorded in, the same one the UI shows."""
+        import dagster as dg
+
+        self.dagster_home.mkdir(parents=True, exist_ok=True)
+        # Paths in the project's dagster.yaml are relative to the project, for every process alike.
+        os.chdir(self.settings.project)
+        return dg.DagsterInstance.from_config(str(self.dagster_home))
+
+
+def _declared_module(folder: Path) -> str | None:
+    try:
+        found: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(
+            f"{folder / 'pyproject.toml'} is not readable: {error}", rule="it names the project's module", fix="mend it"
+        ) from error
+    module = found.get("tool", {}).get("dg", {}).get("project", {}).get("root_module")
+    return str(module) if module else None
+
+
+def _deeper(entry: specfile.SpecFile) -> list[SpecError]:
+    """What the schema can't know: names of expectations and detectors, files that ought to be there."""
+    assert entry.spec is not None
+    return [*_expectation_problems(entry), *_detector_problems(entry), *_event_problems(entry)]
+
+
+def _expectation_problems(entry: specfile.SpecFile) -> list[SpecError]:
+    from pynomaly_pipelines.stages.validation import check_expectations
+
+    assert entry.spec is not None
+    return [
+        SpecError(
+            p.problem, rule=p.rule, fix=p.fix, where=specfile.place(entry, *(p.where or "expectations").split("."))
+        )
+        for p in check_expectations(entry.spec)
+    ]
+
+
+def _detector_problems(entry: specfile.SpecFile) -> list[SpecError]:
+    from pynomaly_pipelines.detection import Detector, SeriesDetector
+
+    assert entry.spec is not None
+    kind = SeriesDetector if entry.spec.kind == "series" else Detector
+    found = []
+    for index, choice in enumerate(entry.spec.training.detectors):
+        try:
+            kind(choice.name, **choice.parameters)
+        except DetectorError as error:
+            where = specfile.place(entry, "training", "detectors", str(index))
+            found.append(SpecError(error.problem, rule=error.rule, fix=error.fix, where=where))
+    return found
+
+
+def _event_problems(entry: specfile.SpecFile) -> list[SpecError]:
+    from pynomaly_pipelines.operations.errors import SourceError
+    from pynomaly_pipelines.stages.features import read_events
+
+    if entry.spec is None or entry.spec.labels is None or entry.spec.labels.events is None:
+        return []
+    try:
+        read_events(entry.spec)
+    except SourceError as error:
+        where = specfile.place(entry, "labels", "events")
+        return [SpecError(error.problem, rule=error.rule, fix=error.fix, where=where)]
+    return []

@@ -1,0 +1,54 @@
+"""Settings -> lake and registry as Dagster resources; the plain classes beside this file do the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from pynomaly_pipelines.operations.settings import Settings
+from pynomaly_pipelines.resources.registry import Registry
+from pynomaly_pipelines.resources.tables import Lake
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the Delta tables are, and the folder that relative source paths start from."""
+
+    root: str
+    project: str
+    storage_options: dict[str, str] = {}  # noqa: RUF012 (pydantic copies defaults)
+
+    def open(self) -> Lake:
+        """The lake."""
+        return Lake(self.root, dict(self.storage_options) or None)
+
+    @property
+    def project_folder(self) -> Path:
+        """The folder relative source paths start from."""
+        return Path(self.project)
+
+
+class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The MLflow store, where models go, and the address of its UI for links."""
+
+    tracking_uri: str
+    artifacts: str
+    ui: str = ""
+    cache: str = ""
+
+    def open(self) -> Registry:
+        """The registry."""
+        return Registry(self.tracking_uri, self.artifacts, self.ui, Path(self.cache) if self.cache else None)
+
+
+def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
+    """The resources a pipeline's assets ask for, by the names they ask with."""
+    return {
+        "lake": LakeResource(root=settings.lake, project=str(settings.project)),
+        "registry": RegistryResource(
+            tracking_uri=settings.registry,
+            artifacts=settings.artifacts,
+            ui=settings.registry_ui,
+            cache=str(settings.home / "cache" / "models"),
+        ),
+    }

@@ -1,0 +1,161 @@
+"""A pipeline and partitions -> Dagster runs in this process, one after another, each recorded like any other run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from pynomaly_pipelines.automation.arrivals import partition_tags, stretches
+from pynomaly_pipelines.automation.reruns import refused_partitions
+from pynomaly_pipelines.operations.errors import DataError, PynomalyError
+from pynomaly_pipelines.partitions import WHOLE, Calendar
+from pynomaly_pipelines.pipeline import build_pipeline
+from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.resources.configurable import resources
+from pynomaly_pipelines.spec import PipelineSpec
+
+Progress = Callable[[str, int, int], None]
+"""Called with the part that runs, partitions done and partitions in all."""
+
+
+class RunFailed(PynomalyError):
+    """A run ended with an error; what it was is in the message."""
+
+    code = "run-failed"
+
+
+@dataclass
+class Outcome:
+    """What a series of runs did."""
+
+    runs: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Partition -> why it was refused."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Partition -> the error that stopped its run."""
+
+
+class Runner:
+    """Runs the parts of one pipeline in this process."""
+
+    def __init__(self, project: Project, spec: PipelineSpec, progress: Progress = lambda *_: None) -> None:
+        self.spec = spec
+        self._instance = project.instance()
+        self._progress = progress
+        self._defs = dg.Definitions.merge(
+            build_pipeline(spec, project.settings),
+            dg.Definitions(resources=resources(project.settings), executor=dg.in_process_executor),
+        )
+        logging.getLogger("dagster").setLevel(logging.ERROR)
+
+    def ingest(self, keys: Sequence[str]) -> Outcome:
+        """Ingest and validate partitions; one that is refused does not hold up the others."""
+        return self._over(keys, "ingest")
+
+    def score(self, keys: Sequence[str]) -> Outcome:
+        """Score partitions with the champion."""
+        return self._over(keys, "score")
+
+    def train(self) -> Outcome:
+        """Train, evaluate and hold the challenger against the champion.
+
+        Raises:
+            RunFailed: one of the three did not succeed.
+        """
+        outcome = Outcome()
+        self._progress("train", 0, 1)
+        result = self._execute("train", [])
+        outcome.runs.append(result.run_id)
+        if not result.success:
+            raise RunFailed(
+                _why(result), rule=f"run {result.run_id} has the details", fix="mend the cause and run again"
+            )
+        self._progress("train", 1, 1)
+        return outcome
+
+    def waiting(self) -> str | None:
+        """Why the last training made no model, if it waits for data."""
+        records = self._instance.fetch_observations(dg.AssetKey([self.spec.name, "model"]), limit=1).records
+        if not records or records[0].asset_observation is None:
+            return None
+        return str(records[0].asset_observation.metadata["waiting"].value)
+
+    def _over(self, keys: Sequence[str], part: str) -> Outcome:
+        outcome, done = Outcome(), 0
+        for stretch in stretches(self.spec, keys):
+            self._progress(part, done, len(keys))
+            self._stretch(part, stretch, outcome)
+            done += len(stretch)
+        self._progress(part, len(keys), len(keys))
+        return outcome
+
+    def _stretch(self, part: str, stretch: Sequence[str], outcome: Outcome) -> None:
+        result = self._execute(part, stretch)
+        outcome.runs.append(result.run_id)
+        if result.success:
+            return
+        refused = refused_partitions(self._instance, result.run_id)
+        if refused:
+            # The accepted partitions of the range are in the table; the refused ones left no valid row.
+            outcome.refused |= dict.fromkeys(refused, _why(result))
+        elif len(stretch) == 1:
+            outcome.failed[stretch[0]] = _why(result)
+        else:
+            self._halves(part, stretch, outcome)
+
+    def _halves(self, part: str, stretch: Sequence[str], outcome: Outcome) -> None:
+        """Find the partition that stops its range by halving; the others go through."""
+        middle = len(stretch) // 2
+        for half in (stretch[:middle], stretch[middle:]):
+            self._stretch(part, half, outcome)
+
+    def _execute(self, part: str, stretch: Sequence[str]) -> dg.ExecuteInProcessResult:
+        job = self._defs.resolve_job_def(f"{self.spec.name}_{part}")
+        tags = {"pipeline": self.spec.name, "pynomaly/trigger": "command", **partition_tags(stretch or [WHOLE])}
+        return job.execute_in_process(instance=self._instance, tags=tags, raise_on_error=False)
+
+
+def choose(
+    spec: PipelineSpec, known: Mapping[str, object], partition: str | None, span: tuple[str | None, str | None]
+) -> list[str]:
+    """The partitions a command names: one, a range, or all that have files.
+
+    Args:
+        known: partitions that files were found for.
+
+    Raises:
+        DataError: a key does not exist, or the range runs backwards.
+    """
+    calendar = Calendar(spec)
+    if spec.partition == "whole":
+        return [calendar.partition(partition or WHOLE).key]
+    if partition is not None:
+        return [calendar.partition(partition).key]
+    first, last = span
+    if first is None and last is None:
+        return sorted(known)
+    keys = sorted(known) or [calendar.first().key]
+    start, stop = calendar.partition(first or keys[0]), calendar.partition(last or keys[-1])
+    if stop < start:
+        raise DataError(
+            f"the range {start.key} … {stop.key} runs backwards", rule="--from is not after --to", fix="swap them"
+        )
+    return [part.key for part in calendar.range(start.key, stop.key)]
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    """The first failure of a run, in one line."""
+    return next(_failures(result), f"run {result.run_id} failed")
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                yield data.user_failure_data.description
+            elif data.error is not None:
+                yield data.error.message.strip()
