@@ -1,0 +1,345 @@
+"""One series' training points -> what is usual in it; any later points -> how surprising each is, and why.
+
+A point's surprise is a sum of squared robust deviations, one for each of `PARTS`:
+
+- *level*: the value against its usual value at that time of the clock (`season.py`), called *seasonal pattern* where
+  the value is usual as such, but not at that time;
+- *level shift*: the same against the median of the last cycle;
+- *shape*: the distance of the last few points' outline to the nearest of a frozen sample of training outlines
+  (Ramaswamy et al. 2000; for windows of series: Yeh et al. 2016);
+- *spread*: how much the last points jump about;
+- *flat*: how long the value has not moved at all;
+- *missing points*: how long no value came.
+
+Surprises are remembered: the memory of a point is the decayed sum of its own and the last cycle's surprises. A point
+that surprises by itself ranks above all that are only remembered, so that an alert budget is spent on the onsets of
+different events and not on the aftermath of one; below, the memory ranks the points near an event above the rest.
+
+    raw = level of the surprise                    where that is above `ALARM`
+    raw = ALARM * memory / (memory + usual memory)  elsewhere
+
+The level of a surprise is -log10 of the share of ordinary training points that exceed it (`calibration.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
+from pynomaly_pipelines.detection.calibration import Calibration
+from pynomaly_pipelines.detection.series import kernels
+from pynomaly_pipelines.detection.series.season import DAY, Season, fit_season
+
+PARTS = ("level", "seasonal pattern", "level shift", "shape", "spread", "flat", "missing points")
+LEVEL, SEASONAL, SHIFT, SHAPE, SPREAD, FLAT, MISSING = range(len(PARTS))
+
+LARGEST = 1e100
+"""Values are cut at ±1e100, so that an infinite value is the most surprising one and sums stay finite."""
+CYCLE = (24, 288)
+"""Least and most points of a day that windows and memory are made of."""
+SLACK = 2
+"""A window of k points spans at most SLACK * k steps: older points are forgotten after a gap."""
+OUTLINE_PARTS = 16
+REFERENCES = 400
+NEAREST = 5
+ALARM = 2.0
+"""-log10 of the share of ordinary points whose surprise is an alarm of its own."""
+USUAL_MEMORY = 0.9
+LEAST_POINTS = 48
+"""Fewest present values a series needs to be modelled by itself."""
+JUMPS_CUT = 20.0
+"""Usual jumps that one jump may add to the spread at most."""
+MOST_KNOTS = 128
+"""Knots of a series' calibrations: with thousands of series, their tables are most of the model."""
+EMPTY = Calibration(np.zeros(1), np.zeros(1), 1.0, 1.0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesModel:
+    """What is usual in one series. Times in ns, sizes in points.
+
+    centre, scale: median and robust spread of the residual; value_…, spread_…, shape_… likewise of the values, the
+    log spread and the shape distance; jump_scale, shift_scale: of jumps and shifts about 0; low, high: quantiles 0.01
+    and 0.99 of the values; residual_low, residual_high: 0.005 and 0.995 of the residuals; longest_run: of equal
+    values; longest_wait: between present values; surprises: of the training points' own; references
+    float64[parts, r] with their times int64[r].
+    """
+
+    step: int
+    cycle: int
+    window: int
+    season: Season
+    centre: float
+    scale: float
+    value_centre: float
+    value_scale: float
+    low: float
+    high: float
+    residual_low: float
+    residual_high: float
+    jump_scale: float
+    shift_scale: float
+    spread_centre: float
+    spread_scale: float
+    shape_centre: float
+    shape_scale: float
+    longest_run: int
+    longest_wait: int
+    surprises: Calibration
+    usual_memory: float
+    references: Floats
+    reference_times: Ints
+
+    @property
+    def history_points(self) -> int:
+        """Points before a point that its score looks at, at most."""
+        return 2 * self.cycle + self.window
+
+    @property
+    def history(self) -> int:
+        """Nanoseconds before a point that its score looks at, at most."""
+        return SLACK * self.history_points * self.step
+
+    @property
+    def least(self) -> int:
+        """Points before a point without which it has no score."""
+        return self.window
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """What is measured at each of n points; float64[n], NaN where the past is too short.
+
+    expected: the usual value at that time; recent: the residuals' median over the last cycle; spread: mean absolute
+    jump; shape: distance to the references; run: equal values in a row, int64[n]; wait: ns since a value came.
+    """
+
+    value: Floats
+    expected: Floats
+    recent: Floats
+    spread: Floats
+    shape: Floats
+    run: Ints
+    wait: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """figures, own and memory surprises float64[n, PARTS], raw float64[n] (NaN: too little history)."""
+
+    figures: Figures
+    own: Floats
+    memory: Floats
+    raw: Floats
+
+    def parts(self) -> Floats:
+        """What each part adds to a point's raw score, float64[n, PARTS] ≥ 0."""
+        alarm = self.raw > ALARM
+        return np.where(alarm[:, None], self.own, self.memory)
+
+
+def judge(model: SeriesModel, time: Ints, value: Floats) -> Judgement:
+    """How surprising each point [n, ascending in time] is; a point's figures use it and the points before it only."""
+    figures = measure(model, time, value)
+    own = own_surprise(model, figures)
+    memory = _memory(model, time, own)
+    raw = combine(own.sum(axis=1), memory.sum(axis=1), model.surprises, model.usual_memory)
+    raw[: model.least] = np.nan
+    return Judgement(figures, own, memory, raw)
+
+
+def combine(own: Floats, memory: Floats, surprises: Calibration, usual_memory: float) -> Floats:
+    """Surprise and memory float64[n] -> raw scores float64[n], as the module's docstring says."""
+    levels = surprises.levels_of(own)
+    return np.where(levels > ALARM, levels, ALARM * memory / (memory + usual_memory))
+
+
+def measure(model: SeriesModel, time: Ints, value: Floats) -> Figures:
+    """The figures of each point."""
+    value = np.clip(value, -LARGEST, LARGEST)
+    usual = model.season.at(time)
+    residual = value - usual
+    cycle, window = SLACK * model.cycle * model.step, SLACK * model.window * model.step
+    recent, _ = kernels.recent_usual(time, residual, model.cycle, cycle, model.least)
+    jump = kernels.jumps(time, residual, SLACK * model.step)
+    return Figures(
+        value=value,
+        expected=usual + model.centre,
+        recent=recent,
+        spread=kernels.spreads(time, jump, JUMPS_CUT * model.jump_scale, model.window, window),
+        shape=_shape(model, time, value),
+        run=kernels.runs(time, value, model.cycle, cycle),
+        wait=kernels.waits(time, value, model.history),
+    )
+
+
+def own_surprise(model: SeriesModel, figures: Figures) -> Floats:
+    """float64[n, PARTS]: each point by itself, without memory."""
+    value, residual = figures.value, figures.value - figures.expected
+    out = np.zeros((len(value), len(PARTS)))
+    level = kernels.surprise_of(residual / model.scale)
+    usual = (value >= model.low) & (value <= model.high) & (model.season.period > 0)
+    out[:, LEVEL], out[:, SEASONAL] = np.where(usual, 0.0, level), np.where(usual, level, 0.0)
+    out[:, SHIFT] = kernels.surprise_of((residual + model.centre - figures.recent) / model.shift_scale)
+    out[:, SHAPE] = kernels.surprise_of(np.maximum(figures.shape - model.shape_centre, 0.0) / model.shape_scale)
+    spread = log_spread(figures.spread, model.jump_scale)
+    out[:, SPREAD] = kernels.surprise_of((spread - model.spread_centre) / model.spread_scale)
+    out[:, FLAT] = _longer(figures.run, model.longest_run)
+    out[:, MISSING] = _longer(figures.wait // model.step, model.longest_wait // model.step)
+    return out
+
+
+def log_spread(spread: Floats, jump_scale: float) -> Floats:
+    """Logarithm of the spread in usual jumps, with a floor: half as much and twice as much are equally far."""
+    return np.log(spread / jump_scale + 1e-3)
+
+
+def _shape(model: SeriesModel, time: Ints, value: Floats) -> Floats:
+    outline = outlines(model, time, value)
+    apart = model.window * model.step
+    return kernels.novelty(time, outline, model.references, model.reference_times, apart, NEAREST)
+
+
+def outlines(model: SeriesModel, time: Ints, value: Floats) -> Floats:
+    """float64[n, parts] of the last `window` values, squashed so that no point dominates a window."""
+    span = SLACK * model.window * model.step
+    whole = kernels.carried(time, value, span)
+    squashed = np.arcsinh((whole - model.value_centre) / model.value_scale)
+    return kernels.outlines(time, squashed, model.window, span, min(OUTLINE_PARTS, model.window))
+
+
+def _longer(count: Ints, usual: int) -> Floats:
+    """0 up to twice the usual count (or 8), then (3 log2 of the ratio)²."""
+    ratio = np.maximum(count / (2.0 * max(usual, 4)), 1.0)
+    return np.asarray((3.0 * np.log2(ratio)) ** 2)
+
+
+def _memory(model: SeriesModel, time: Ints, own: Floats) -> Floats:
+    decay = 0.5 ** (4.0 / model.cycle)
+    return kernels.remembered(time, own, model.cycle, SLACK * model.cycle * model.step, decay)
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def fit_series(time: Ints, value: Floats, use: Bools) -> SeriesModel:
+    """A model of the points [n, ascending] that `use` says may be learnt from; at least `LEAST_POINTS` of them present.
+
+    Points outside `use` are known incidents: they are nobody's usual value, but they stay in their place in time.
+    """
+    value = np.where(use, np.clip(value, -LARGEST, LARGEST), np.nan)
+    known = ~np.isnan(value)
+    draft = _draft(time, value, known)
+    model = _with_scales(_with_references(draft, time, value), time, value)
+    return _with_alarm(model, time, value, known)
+
+
+def usual_step(time: Ints) -> int:
+    """Median time between points, ns; one second for a single point."""
+    return max(int(np.median(np.diff(time))), 1) if len(time) > 1 else 1_000_000_000
+
+
+def _draft(time: Ints, value: Floats, known: Bools) -> SeriesModel:
+    """A model whose references and scales of derived figures are still to be learnt."""
+    step = usual_step(time)
+    cycle = max(min(int(np.clip(round(DAY / step), *CYCLE)), int(known.sum()) // 4), 8)
+    window = max(cycle // 12, 8)
+    season = fit_season(time[known], value[known], step)
+    residual = value - season.at(time)
+    centre, scale = robust(residual)
+    value_centre, value_scale = robust(value)
+    low, high = np.quantile(value[known], [0.01, 0.99])
+    residual_low, residual_high = np.quantile(residual[known], [0.005, 0.995])
+    runs = kernels.runs(time, value, cycle, SLACK * cycle * step)
+    waits = kernels.waits(time, value, np.iinfo(np.int64).max)
+    return SeriesModel(
+        step=step,
+        cycle=cycle,
+        window=window,
+        season=season,
+        centre=centre,
+        scale=scale,
+        value_centre=value_centre,
+        value_scale=value_scale,
+        low=float(low),
+        high=float(high),
+        residual_low=float(residual_low),
+        residual_high=float(residual_high),
+        jump_scale=robust(kernels.jumps(time, residual, SLACK * step), 0.0)[1],
+        shift_scale=1.0,
+        spread_centre=0.0,
+        spread_scale=1.0,
+        shape_centre=0.0,
+        shape_scale=1.0,
+        longest_run=int(np.quantile(runs, 0.995)),
+        longest_wait=int(np.quantile(waits, 0.995)),
+        surprises=EMPTY,
+        usual_memory=1.0,
+        references=np.empty((min(OUTLINE_PARTS, window), 0)),
+        reference_times=np.empty(0, dtype=np.int64),
+    )
+
+
+def robust(figure: Floats, centre: float | None = None) -> tuple[float, float]:
+    """Median (or `centre`) and robust standard deviation of the present figures; the deviation is never 0.
+
+    The larger of the scaled median and 0.9 quantile of the absolute deviations: the first alone is 0 for series that
+    rest most of the time.
+    """
+    present = figure[~np.isnan(figure)]
+    if present.size == 0:
+        return 0.0, 1.0
+    middle = float(np.median(present)) if centre is None else centre
+    away = np.abs(present - middle)
+    spread = max(float(np.median(away)) * 1.4826, float(np.quantile(away, 0.9)) / 1.645)
+    if spread == 0.0:
+        spread = float(np.quantile(away, 0.99)) / 2.576 or float(away.mean())
+    return middle, max(spread, 1e-9 * abs(middle), 1e-12)
+
+
+def _with_references(model: SeriesModel, time: Ints, value: Floats) -> SeriesModel:
+    """A sample of training outlines, evenly spread in time; the same points always give the same sample."""
+    outline = outlines(model, time, value)
+    whole = np.flatnonzero(~np.isnan(outline).any(axis=1))
+    chosen = whole[np.linspace(0, len(whole) - 1, min(REFERENCES, len(whole))).astype(np.int64)]
+    return replace(model, references=np.ascontiguousarray(outline[chosen].T), reference_times=time[chosen])
+
+
+def _with_scales(model: SeriesModel, time: Ints, value: Floats) -> SeriesModel:
+    figures = measure(model, time, value)
+    shift = figures.value - figures.expected + model.centre - figures.recent
+    spread_centre, spread_scale = robust(log_spread(figures.spread, model.jump_scale))
+    shape_centre, shape_scale = robust(figures.shape)
+    return replace(
+        model,
+        shift_scale=robust(shift, 0.0)[1],
+        spread_centre=spread_centre,
+        spread_scale=max(spread_scale, 0.05),
+        shape_centre=shape_centre,
+        shape_scale=max(shape_scale, 1e-3),
+    )
+
+
+def _with_alarm(model: SeriesModel, time: Ints, value: Floats, known: Bools) -> SeriesModel:
+    own = own_surprise(model, measure(model, time, value))
+    judged = known & (np.arange(len(time)) >= model.least)
+    memory = _memory(model, time, own).sum(axis=1)[judged]
+    surprises = learn_calibration(own.sum(axis=1)[judged])
+    return replace(model, surprises=surprises, usual_memory=max(float(np.quantile(memory, USUAL_MEMORY)), 1.0))
+
+
+def learn_calibration(raw: Floats) -> Calibration:
+    """A calibration of raw scores with at most `MOST_KNOTS` knots, evenly spaced in the level.
+
+    Equal scores take the middle of their ranks: a series that rests has one score most of the time, and that one is
+    ordinary, not the rarest of all.
+    """
+    whole = Calibration.learn(raw)
+    ordinary = np.sort(raw[raw <= whole.knots[-1]])
+    ranks = np.searchsorted(ordinary, whole.knots, "left") + np.searchsorted(ordinary, whole.knots, "right")
+    levels = -np.log10(1.0 - ranks / (2.0 * ordinary.size))
+    wanted = np.linspace(levels[0], levels[-1], MOST_KNOTS)
+    chosen = np.unique(np.clip(np.searchsorted(levels, wanted), 0, levels.size - 1))
+    return replace(whole, knots=whole.knots[chosen], levels=levels[chosen])

@@ -1,0 +1,215 @@
+"""Fitted series models -> scores, reasons and expected ranges of points, at once or as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats, Ints
+from pynomaly_pipelines.detection.calibration import Calibration
+from pynomaly_pipelines.detection.columns import Column
+from pynomaly_pipelines.detection.explanation import Assessment, Explanation
+from pynomaly_pipelines.detection.frozen.base import nested
+from pynomaly_pipelines.detection.scorer import Scorer
+from pynomaly_pipelines.detection.series.card import card
+from pynomaly_pipelines.detection.series.frame import Points, read_points
+from pynomaly_pipelines.detection.series.model import Judgement, SeriesModel, judge
+from pynomaly_pipelines.detection.series.packing import pack, unpack
+from pynomaly_pipelines.detection.series.reasons import explain
+from pynomaly_pipelines.detection.series.season import Season
+from pynomaly_pipelines.detection.series.state import SeriesState
+from pynomaly_pipelines.detection.series.stranger import Stranger
+
+
+@dataclass(frozen=True)
+class SeriesEvidence:
+    """What is known of a model when it has been fitted; JSON values only. short: series too short for a model."""
+
+    detector: str
+    parameters: dict[str, Any]
+    seed: int
+    rows_given: int
+    rows_fitted: int
+    rows_excluded: int
+    short: tuple[str, ...]
+    start: str
+    end: str
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any]) -> SeriesEvidence:
+        return cls(**{**values, "short": tuple(values["short"])})
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesScorer(Scorer):
+    """A scorer of long tables; made by `SeriesDetector.fit`.
+
+    A point's score looks at the point and at no more than `history_points` points of its series before it, none older
+    than `history`; with that much past in the frame it does not depend on anything else in it.
+    """
+
+    models: dict[str, SeriesModel]
+    calibrations: dict[str, Calibration]
+    stranger: Stranger
+    pooled: Calibration
+    evidence: SeriesEvidence
+
+    kind: ClassVar[str] = "series"
+
+    @property
+    def detector(self) -> str:
+        return self.evidence.detector
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.evidence.parameters)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (Column("timestamp", "datetime"), Column("series", "categorical"), Column("value", "numeric"))
+
+    @property
+    def rows_fitted(self) -> int:
+        return self.evidence.rows_fitted
+
+    @property
+    def history(self) -> pd.Timedelta:
+        """How far back the score of a point looks: the past to give with the points of interest."""
+        longest = max([self.stranger.history, *(model.history for model in self.models.values())])
+        return pd.Timedelta(longest, unit="ns")
+
+    @property
+    def history_points(self) -> int:
+        """The same in points of one series."""
+        return max([self.stranger.history_points, *(model.history_points for model in self.models.values())])
+
+    def raw_score(self, frame: pd.DataFrame) -> Floats:
+        """Raw scores, float64[n] in the order of the rows; NaN where a point has too little past in the frame."""
+        points = read_points(frame)
+        ordered = np.empty(len(points))
+        for _, part, judgement in self._judged(points):
+            ordered[part] = judgement.raw
+        return points.to_rows(ordered)
+
+    def score(self, frame: pd.DataFrame) -> Floats:
+        """Calibrated scores in [0, 1), float64[n] in the order of the rows; NaN as in `raw_score`."""
+        points = read_points(frame)
+        ordered = np.empty(len(points))
+        for name, part, judgement in self._judged(points):
+            ordered[part] = self._calibrated(name, judgement.raw)
+        return points.to_rows(ordered)
+
+    def score_series(self, name: str, time: Ints, value: Floats) -> Floats:
+        """Scores of one series' points, ascending int64[n] ns UTC and float64[n]: what `score` does for each."""
+        return self._calibrated(name, self._judge(name, time, value).raw)
+
+    def start(self, history: pd.DataFrame | None = None) -> SeriesState:
+        """A state that scores new points as they come, after the past in `history`."""
+        return SeriesState(self, history)
+
+    def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
+        """Raw score, score and reasons of each point, measured once."""
+        points = read_points(frame)
+        raw, score = np.empty(len(points)), np.empty(len(points))
+        found = []
+        for name, part, judgement in self._judged(points):
+            raw[part], score[part] = judgement.raw, self._calibrated(name, judgement.raw)
+            found.append(explain(self.models.get(name, self.stranger), judgement, top))
+        if not found:
+            empty = np.empty((0, top), dtype=object)
+            return Assessment(raw, score, Explanation(empty, empty, empty, np.empty((0, top))))
+        columns, values, usual, share = (
+            points.to_rows(np.concatenate([getattr(reasons, field) for reasons in found]))
+            for field in ("columns", "values", "usual", "share")
+        )
+        return Assessment(points.to_rows(raw), points.to_rows(score), Explanation(columns, values, usual, share))
+
+    def expected(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Columns lower, expected, upper (float64, index of `frame`): the range that 99 in 100 points kept to."""
+        points = read_points(frame)
+        ordered = np.empty((len(points), 3))
+        for name, part, judgement in self._judged(points):
+            ordered[part] = _range(self.models.get(name), judgement)
+        return pd.DataFrame(points.to_rows(ordered), columns=["lower", "expected", "upper"], index=frame.index)
+
+    def _judged(self, points: Points) -> Iterator[tuple[str, slice, Judgement]]:
+        for name, part in points.segments():
+            yield name, part, self._judge(name, points.time[part], points.value[part])
+
+    def _judge(self, name: str, time: Ints, value: Floats) -> Judgement:
+        model = self.models.get(name)
+        return self.stranger.judge(time, value) if model is None else judge(model, time, value)
+
+    def _calibrated(self, name: str, raw: Floats) -> Floats:
+        known = ~np.isnan(raw)
+        out = np.full(len(raw), np.nan)
+        out[known] = self.calibrations.get(name, self.pooled).score(raw[known])
+        return out
+
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return card(self)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """JSON values and arrays; the models of all series are laid end to end."""
+        names = list(self.models)
+        pooled, pooled_arrays = self.pooled.state()
+        stranger, stranger_arrays = self.stranger.state()
+        values = {
+            "series": names,
+            "stranger": stranger,
+            "pooled": pooled,
+            "evidence": asdict(self.evidence),
+        }
+        arrays = pack([_flat(self.models[name]) for name in names], "model/")
+        arrays |= pack([_merged(self.calibrations[name].state()) for name in names], "calibration/")
+        return values, arrays | _prefixed("pooled/", pooled_arrays) | _prefixed("stranger/", stranger_arrays)
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
+        names = values["series"]
+        models = [_model(item) for item in unpack(arrays, "model/", len(names))]
+        calibrations = [Calibration(**item) for item in unpack(arrays, "calibration/", len(names))]
+        return cls(
+            models=dict(zip(names, models, strict=True)),
+            calibrations=dict(zip(names, calibrations, strict=True)),
+            stranger=Stranger.from_state(values["stranger"], nested("stranger/", arrays)),
+            pooled=Calibration.from_state(values["pooled"], nested("pooled/", arrays)),
+            evidence=SeriesEvidence.from_state(values["evidence"]),
+        )
+
+
+def _range(model: SeriesModel | None, judgement: Judgement) -> Floats:
+    """lower, expected, upper of each point, float64[n, 3]."""
+    expected = judgement.figures.expected
+    if model is None:
+        width = 2.576 * judgement.figures.recent
+        return np.column_stack([expected - width, expected, expected + width])
+    usual = expected - model.centre
+    return np.column_stack([usual + model.residual_low, expected, usual + model.residual_high])
+
+
+def _flat(model: SeriesModel) -> dict[str, Any]:
+    apart = ("season", "surprises")
+    item = {field.name: getattr(model, field.name) for field in fields(model) if field.name not in apart}
+    season = {"season.period": model.season.period, "season.table": model.season.table}
+    return {**item, **season, **_prefixed("surprises.", _merged(model.surprises.state()))}
+
+
+def _model(item: dict[str, Any]) -> SeriesModel:
+    plain = {name: value for name, value in item.items() if "." not in name}
+    season = Season(item["season.period"], item["season.table"])
+    surprises = Calibration(**{key.removeprefix("surprises."): v for key, v in item.items() if "surprises." in key})
+    return SeriesModel(**plain, season=season, surprises=surprises)
+
+
+def _prefixed(prefix: str, item: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in item.items()}
+
+
+def _merged(state: tuple[dict[str, Any], dict[str, AnyArray]]) -> dict[str, Any]:
+    return {**state[0], **state[1]}

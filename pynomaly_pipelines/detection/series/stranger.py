@@ -1,0 +1,92 @@
+"""A series the model was not fitted on -> surprises by its own recent past alone.
+
+New series appear after training (a new host, a new shop). There is no profile for them, but a value far from the
+last cycle's median, in units of that cycle's own robust deviation, means much the same in any series; how much it
+means was learnt by scoring every training series as if it were unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats, Ints
+from pynomaly_pipelines.detection.calibration import Calibration
+from pynomaly_pipelines.detection.frozen.base import nested
+from pynomaly_pipelines.detection.series import kernels
+from pynomaly_pipelines.detection.series.model import (
+    EMPTY,
+    LARGEST,
+    PARTS,
+    SHIFT,
+    SLACK,
+    USUAL_MEMORY,
+    Figures,
+    Judgement,
+    combine,
+    learn_calibration,
+)
+
+LEAST = 32
+"""Points of its own past that an unknown series needs before a point is scored."""
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """step: ns; cycle: points; surprises, usual_memory: as in a series' own model, over all training series."""
+
+    step: int
+    cycle: int
+    surprises: Calibration = EMPTY
+    usual_memory: float = 1.0
+
+    @property
+    def history_points(self) -> int:
+        return 2 * self.cycle
+
+    @property
+    def history(self) -> int:
+        return SLACK * self.history_points * self.step
+
+    def judge(self, time: Ints, value: Floats) -> Judgement:
+        """As `model.judge`, for a series without a model."""
+        value = np.clip(value, -LARGEST, LARGEST)
+        span = SLACK * self.cycle * self.step
+        recent, deviation = kernels.recent_usual(time, value, self.cycle, span, LEAST)
+        own = np.zeros((len(time), len(PARTS)))
+        own[:, SHIFT] = kernels.surprise_of((value - recent) / np.maximum(deviation, 1e-9 * np.abs(recent) + 1e-12))
+        decay = 0.5 ** (4.0 / self.cycle)
+        memory = kernels.remembered(time, own, self.cycle, span, decay)
+        combined = combine(own.sum(axis=1), memory.sum(axis=1), self.surprises, self.usual_memory)
+        raw = np.where(np.isnan(recent), np.nan, combined)
+        empty = np.full(len(time), np.nan)
+        none = np.zeros(len(time), dtype=np.int64)
+        figures = Figures(value, recent, deviation, empty, empty, none, none)
+        return Judgement(figures, own, memory, raw)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """JSON values and arrays that `from_state` rebuilds it from."""
+        values, arrays = self.surprises.state()
+        own = {"step": self.step, "cycle": self.cycle, "usual_memory": self.usual_memory}
+        return {**own, "surprises": values}, {f"surprises/{name}": array for name, array in arrays.items()}
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Stranger:
+        surprises = Calibration.from_state(values["surprises"], nested("surprises/", arrays))
+        return cls(**{**values, "surprises": surprises})
+
+
+def fit_stranger(step: int, cycle: int, series: Iterable[tuple[Ints, Floats]]) -> tuple[Stranger, Floats]:
+    """A stranger for series like these, and the raw scores it gives their points, float64[m]."""
+    draft = Stranger(step, max(cycle, LEAST))
+    judged = [(judgement, ~np.isnan(judgement.raw)) for judgement in (draft.judge(*points) for points in series)]
+    own = np.concatenate([j.own[known].sum(axis=1) for j, known in judged])
+    memory = np.concatenate([j.memory[known].sum(axis=1) for j, known in judged])
+    if own.size == 0:
+        return draft, np.zeros(1)
+    surprises, usual = learn_calibration(own), max(float(np.quantile(memory, USUAL_MEMORY)), 1.0)
+    stranger = replace(draft, surprises=surprises, usual_memory=usual)
+    return stranger, combine(own, memory, surprises, usual)
