@@ -14,6 +14,22 @@ from pynomaly_pipelines.detection.series.stranger import LEAST
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection.series.scorer import SeriesScorer
 
+METHOD = (
+    "A point's surprise is the sum of squared robust deviations of its level (against its usual value at that time), "
+    "its shift from the last cycle's median, the shape of the last points (mean distance to the "
+    f"{NEAREST} nearest of {REFERENCES} training outlines), their spread, flat runs and missing points. Points "
+    "after a surprise remember it, decaying over a cycle, and rank below every point that surprises by itself. Only "
+    "the past is read."
+)
+CALIBRATION = (
+    "Score = L / (1 + L) with L = -log10 of the share of a series' ordinary points above: 0.5 is 1 in 10, 0.75 is 1 in "
+    "1000. Learnt for each series on its own held-out points, in blocks of time that the model judging them had not "
+    "seen. Beyond the most surprising ordinary point the tail is extrapolated."
+)
+CLOCK = (
+    "- The clock is UTC: where people's habits follow a local time, daily patterns are an hour off after a change of "
+    "the clocks, until the model is trained again."
+)
 MOST_LISTED = 20
 _PERIODS = {0: "none", HOUR: "hourly", DAY: "daily", WEEK: "weekly"}
 
@@ -33,19 +49,14 @@ def card(scorer: SeriesScorer) -> str:
 
 def _data(scorer: SeriesScorer) -> list[str]:
     evidence = scorer.evidence
-    return [
-        f"Fitted on {evidence.rows_fitted:,} of {evidence.rows_given:,} points of {len(scorer.models):,} series, "
-        f"{evidence.start} to {evidence.end}; {evidence.rows_excluded:,} points excluded as known anomalies or incidents."
-    ]
+    used = f"{evidence.rows_fitted:,} of {evidence.rows_given:,} points of {len(scorer.models):,} series"
+    excluded = f"{evidence.rows_excluded:,} points excluded as known anomalies or incidents"
+    return [f"Fitted on {used}, {evidence.start} to {evidence.end}; {excluded}."]
 
 
 def _method(scorer: SeriesScorer) -> list[str]:
     return [
-        "A point's surprise is the sum of squared robust deviations of its level (against its usual value at that "
-        "time), its shift from the last cycle's median, the shape of the last points (mean distance to the "
-        f"{NEAREST} nearest of {REFERENCES} training outlines), their spread, flat runs and missing points. Points "
-        "after a surprise remember it, decaying over a cycle, and rank below every surprise of its own. Only the past "
-        "is read.",
+        METHOD,
         "",
         f"A score looks back at most {scorer.history_points:,} points and {scorer.history}.",
         "",
@@ -75,19 +86,14 @@ def _series(models: dict[str, SeriesModel]) -> list[str]:
 
 def _calibration(scorer: SeriesScorer) -> list[str]:
     rows = sum(calibration.rows for calibration in scorer.calibrations.values())
-    return [
-        "Score = L / (1 + L) with L = -log10 of the share of a series' ordinary points above: 0.5 is 1 in 10, 0.75 is "
-        f"1 in 1000. Learnt for each series on its own held-out points ({rows:,} in all): blocks of time that the "
-        "model judging them had not seen. Beyond the most surprising ordinary point the tail is extrapolated."
-    ]
+    return [f"{CALIBRATION} Held-out points in all: {rows:,}."]
 
 
 def _limits(scorer: SeriesScorer) -> list[str]:
     short = scorer.evidence.short
     lines = [
         f"- A series unknown at training is judged by its last cycle alone, after {LEAST} points.",
-        "- The clock is UTC: where people's habits follow a local time, daily patterns are an hour off after a change "
-        "of the clocks, until the model is trained again.",
+        CLOCK,
         "- A missing value is judged only by how long it lasts.",
     ]
     if short:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from pynomaly_pipelines.detection.arrays import Floats, Ints
+from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
 from pynomaly_pipelines.detection.compiled import compiled
 
 SOFT = 30.0
@@ -32,42 +32,57 @@ def surprise_of(z: Floats) -> Floats:
 
 
 @compiled
-def carried(time: Ints, value: Floats, reach: int) -> Floats:
-    """Missing values replaced by the last one no more than `reach` ns before, else left missing."""
+def has_past(time: Ints, points: int, span: int) -> Bools:
+    """bool[n]: at least `points` points lie before a point within `span` ns."""
+    out = np.zeros(time.size, dtype=np.bool_)
+    for i in range(points, time.size):
+        out[i] = time[i] - time[i - points] <= span
+    return out
+
+
+@compiled
+def carried(time: Ints, value: Floats, points: int, reach: int) -> Floats:
+    """Missing values replaced by the last one up to `points` points and `reach` ns before, else left missing."""
     out = value.copy()
     last = -1
     for i in range(value.size):
         if not np.isnan(value[i]):
             last = i
-        elif last >= 0 and time[i] - time[last] <= reach:
+        elif last >= 0 and i - last <= points and time[i] - time[last] <= reach:
             out[i] = value[last]
     return out
 
 
 @compiled
-def jumps(time: Ints, residual: Floats, reach: int) -> Floats:
-    """Change of the residual since the last present point no more than `reach` ns ago; NaN where there is none."""
+def jumps(time: Ints, residual: Floats, points: int, reach: int) -> Floats:
+    """Change since the last present residual up to `points` points and `reach` ns before; NaN where there is none."""
     out = np.full(time.size, np.nan)
     last = -1
     for i in range(time.size):
         if np.isnan(residual[i]):
             continue
-        if last >= 0 and time[i] - time[last] <= reach:
+        if last >= 0 and i - last <= points and time[i] - time[last] <= reach:
             out[i] = residual[i] - residual[last]
         last = i
     return out
 
 
 @compiled
-def waits(time: Ints, value: Floats, most: int) -> Ints:
-    """Time since the last present value before each point, int64[n] ns, at most `most`; 0 where none is known."""
+def waits(time: Ints, value: Floats, points: int, span: int) -> Ints:
+    """Time since the last present value before each point, int64[n] ns.
+
+    Sought among `points` points within `span` ns; where none of them has a value, the time since the first of them,
+    and `span` where there are none.
+    """
     out = np.zeros(time.size, dtype=np.int64)
-    last = -1
     for i in range(time.size):
-        if last >= 0:
-            out[i] = min(time[i] - time[last], most)
-        if not np.isnan(value[i]):
-            last = i
+        out[i] = span
+        for j in range(i - 1, max(i - points, 0) - 1, -1):
+            if time[i] - time[j] > span:
+                break
+            out[i] = time[i] - time[j]
+            if not np.isnan(value[j]):
+                break
     return out
 
 

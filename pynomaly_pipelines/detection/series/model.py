@@ -103,8 +103,13 @@ class SeriesModel:
         return SLACK * self.history_points * self.step
 
     @property
+    def past(self) -> int:
+        """Nanoseconds before a point that its own surprise looks at; what is older is only remembered."""
+        return SLACK * (self.cycle + self.window) * self.step
+
+    @property
     def least(self) -> int:
-        """Points before a point without which it has no score."""
+        """Points within `past` without which a point has no score: after a long gap a series starts anew."""
         return self.window
 
 
@@ -143,10 +148,11 @@ class Judgement:
 def judge(model: SeriesModel, time: Ints, value: Floats) -> Judgement:
     """How surprising each point [n, ascending in time] is; a point's figures use it and the points before it only."""
     figures = measure(model, time, value)
-    own = own_surprise(model, figures)
+    enough = kernels.has_past(time, model.least, model.past)
+    own = np.where(enough[:, None], own_surprise(model, figures), 0.0)
     memory = _memory(model, time, own)
     raw = combine(own.sum(axis=1), memory.sum(axis=1), model.surprises, model.usual_memory)
-    raw[: model.least] = np.nan
+    raw[~enough] = np.nan
     return Judgement(figures, own, memory, raw)
 
 
@@ -163,7 +169,7 @@ def measure(model: SeriesModel, time: Ints, value: Floats) -> Figures:
     residual = value - usual
     cycle, window = SLACK * model.cycle * model.step, SLACK * model.window * model.step
     recent, _ = kernels.recent_usual(time, residual, model.cycle, cycle, model.least)
-    jump = kernels.jumps(time, residual, SLACK * model.step)
+    jump = kernels.jumps(time, residual, model.window, SLACK * model.step)
     return Figures(
         value=value,
         expected=usual + model.centre,
@@ -171,7 +177,7 @@ def measure(model: SeriesModel, time: Ints, value: Floats) -> Figures:
         spread=kernels.spreads(time, jump, JUMPS_CUT * model.jump_scale, model.window, window),
         shape=_shape(model, time, value),
         run=kernels.runs(time, value, model.cycle, cycle),
-        wait=kernels.waits(time, value, model.history),
+        wait=kernels.waits(time, value, model.cycle, cycle),
     )
 
 
@@ -205,7 +211,7 @@ def _shape(model: SeriesModel, time: Ints, value: Floats) -> Floats:
 def outlines(model: SeriesModel, time: Ints, value: Floats) -> Floats:
     """float64[n, parts] of the last `window` values, squashed so that no point dominates a window."""
     span = SLACK * model.window * model.step
-    whole = kernels.carried(time, value, span)
+    whole = kernels.carried(time, value, model.window, span)
     squashed = np.arcsinh((whole - model.value_centre) / model.value_scale)
     return kernels.outlines(time, squashed, model.window, span, min(OUTLINE_PARTS, model.window))
 
@@ -253,7 +259,7 @@ def _draft(time: Ints, value: Floats, known: Bools) -> SeriesModel:
     low, high = np.quantile(value[known], [0.01, 0.99])
     residual_low, residual_high = np.quantile(residual[known], [0.005, 0.995])
     runs = kernels.runs(time, value, cycle, SLACK * cycle * step)
-    waits = kernels.waits(time, value, np.iinfo(np.int64).max)
+    waits = kernels.waits(time, value, cycle, SLACK * cycle * step)
     return SeriesModel(
         step=step,
         cycle=cycle,
@@ -267,7 +273,7 @@ def _draft(time: Ints, value: Floats, known: Bools) -> SeriesModel:
         high=float(high),
         residual_low=float(residual_low),
         residual_high=float(residual_high),
-        jump_scale=robust(kernels.jumps(time, residual, SLACK * step), 0.0)[1],
+        jump_scale=robust(kernels.jumps(time, residual, window, SLACK * step), 0.0)[1],
         shift_scale=1.0,
         spread_centre=0.0,
         spread_scale=1.0,
@@ -323,10 +329,11 @@ def _with_scales(model: SeriesModel, time: Ints, value: Floats) -> SeriesModel:
 
 
 def _with_alarm(model: SeriesModel, time: Ints, value: Floats, known: Bools) -> SeriesModel:
-    own = own_surprise(model, measure(model, time, value))
-    judged = known & (np.arange(len(time)) >= model.least)
-    memory = _memory(model, time, own).sum(axis=1)[judged]
-    surprises = learn_calibration(own.sum(axis=1)[judged])
+    judgement = judge(model, time, value)
+    judged = known & ~np.isnan(judgement.raw)
+    judged = judged if judged.any() else known
+    memory = judgement.memory.sum(axis=1)[judged]
+    surprises = learn_calibration(judgement.own.sum(axis=1)[judged])
     return replace(model, surprises=surprises, usual_memory=max(float(np.quantile(memory, USUAL_MEMORY)), 1.0))
 
 
