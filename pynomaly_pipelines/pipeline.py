@@ -1,7 +1,5 @@
 """PipelineSpec -> assets, checks, jobs, schedules and sensors, in the order data flows: the only wiring."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

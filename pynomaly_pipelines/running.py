@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -49,7 +48,6 @@ class Runner:
             build_pipeline(spec, project.settings),
             dg.Definitions(resources=resources(project.settings), executor=dg.in_process_executor),
         )
-        logging.getLogger("dagster").setLevel(logging.ERROR)
 
     def ingest(self, keys: Sequence[str]) -> Outcome:
         """Ingest and validate partitions; one that is refused does not hold up the others."""
@@ -115,16 +113,18 @@ class Runner:
     def _execute(self, part: str, stretch: Sequence[str]) -> dg.ExecuteInProcessResult:
         job = self._defs.resolve_job_def(f"{self.spec.name}_{part}")
         tags = {"pipeline": self.spec.name, "pynomaly/trigger": "command", **partition_tags(stretch or [WHOLE])}
-        return job.execute_in_process(instance=self._instance, tags=tags, raise_on_error=False)
+        # The event log keeps everything; on the terminal a person wants the bars and one line per problem.
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        return job.execute_in_process(quiet, instance=self._instance, tags=tags, raise_on_error=False)
 
 
 def choose(
-    spec: PipelineSpec, known: Mapping[str, object], partition: str | None, span: tuple[str | None, str | None]
+    spec: PipelineSpec, known: Sequence[str], partition: str | None, span: tuple[str | None, str | None]
 ) -> list[str]:
     """The partitions a command names: one, a range, or all that have files.
 
     Args:
-        known: partitions that files were found for.
+        known: partitions that files were found for, in order.
 
     Raises:
         DataError: a key does not exist, or the range runs backwards.
@@ -136,8 +136,8 @@ def choose(
         return [calendar.partition(partition).key]
     first, last = span
     if first is None and last is None:
-        return sorted(known)
-    keys = sorted(known) or [calendar.first().key]
+        return list(known)
+    keys = list(known) or [calendar.first().key]
     start, stop = calendar.partition(first or keys[0]), calendar.partition(last or keys[-1])
     if stop < start:
         raise DataError(

@@ -1,7 +1,5 @@
 """New files in the landing folder -> runs that ingest, validate and, once there is a champion, score them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

@@ -5,8 +5,6 @@ it launches the failed assets again, as often as the pipeline's `automation.reru
 a range of partitions of which some were refused is run again without those.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import dagster as dg

@@ -249,7 +249,9 @@ class Registry:
     def _log_and_register(self, client: MlflowClient, pipeline: str, run_id: str, model: TrainedModel) -> int:
         from mlflow.exceptions import MlflowException
 
-        uri = _log_pyfunc(run_id, model)
+        # Left to itself, Model.log files the model under the default experiment.
+        logged = client.create_logged_model(self._experiment(client, pipeline), name=MODEL, source_run_id=run_id)
+        uri = _log_pyfunc(run_id, str(logged.model_id), model)
         name = pipeline_model(pipeline)
         with contextlib.suppress(MlflowException):
             client.create_registered_model(name, description=f"Detectors of the pipeline {pipeline}.")
@@ -280,7 +282,7 @@ class Registry:
                 rule=f"they lie at {version.source}",
                 fix="check the artifact store, or roll back to a version whose artifacts exist",
             ) from error
-        return Path(got) / SCORER_FOLDER
+        return Path(got) / "data" / SCORER_FOLDER
 
     def _fill_cache(self, version: Version, kept: Path) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -322,7 +324,7 @@ def _client(tracking_uri: str) -> MlflowClient:
     return mlflow.MlflowClient(tracking_uri)
 
 
-def _log_pyfunc(run_id: str, model: TrainedModel) -> str:
+def _log_pyfunc(run_id: str, model_id: str, model: TrainedModel) -> str:
     import mlflow.pyfunc
     from mlflow.models import Model
 
@@ -337,6 +339,7 @@ def _log_pyfunc(run_id: str, model: TrainedModel) -> str:
             None,
             mlflow.pyfunc,
             run_id=run_id,
+            model_id=model_id,
             name=MODEL,
             loader_module=LOADER,
             data_path=str(folder),

@@ -113,16 +113,19 @@ def read_events(spec: PipelineSpec) -> pd.DataFrame:
         ) from error
     try:
         for border in ("start", "end"):
-            times = pd.to_datetime(events[border])
-            events[border] = times.dt.tz_localize(spec.timezone) if times.dt.tz is None else times
-            events[border] = events[border].dt.tz_convert("UTC")
-    except (KeyError, ValueError, AttributeError) as error:
+            events[border] = pd.Series([_moment(text, spec.timezone) for text in events[border]], dtype="datetime64[us, UTC]")
+    except (KeyError, ValueError) as error:
         raise SourceUnreadable(
             f"events file {path}: {error}",
             rule="it needs columns `start` and `end` with timestamps (end exclusive)",
             fix="write them like 2013-02-08T17:00:00Z",
         ) from error
     return events
+
+
+def _moment(text: str, zone: str) -> pd.Timestamp:
+    moment = pd.Timestamp(text)
+    return moment.tz_localize(zone).tz_convert("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 
 def _long_frame(spec: PipelineSpec, table: pa.Table) -> pd.DataFrame:
