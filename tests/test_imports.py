@@ -18,9 +18,9 @@ PACKAGE = "pynomaly_pipelines"
 # From the roof to the cellar; a module may import its own layer and those below.
 LAYERS = (
     ("cli", "definitions", "defs", "examples"),
-    ("components",),
+    ("components", "running", "serving_locally"),
     ("pipeline", "service"),
-    ("automation",),
+    ("automation", "presentation", "project"),
     ("stages",),
     ("resources",),
     ("detection", "spec", "specfile", "partitions"),

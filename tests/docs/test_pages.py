@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,26 @@ def test_every_make_target_shown_exists() -> None:
     }
     assert shown
     assert shown <= targets
+
+
+def _commands() -> list[str]:
+    """Each `pynomaly …` shown, in a console block or in the text."""
+    found = [
+        line for _, text in _blocks("console") for line in re.findall(r"^\$ (pynomaly [^\n]+)", text, re.MULTILINE)
+    ]
+    for page in PAGES:
+        found += re.findall(r"`(pynomaly [a-z][^`\n]*)`", page.read_text(encoding="utf-8"))
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_every_command_shown_is_one_the_program_takes(line: str) -> None:
+    from pynomaly_pipelines.cli import main
+
+    _, name, *arguments = shlex.split(line)
+    assert name in main.commands
+    # Parses the arguments as the program would, without running anything.
+    main.commands[name].make_context(name, arguments, resilient_parsing=False)
 
 
 def test_every_page_is_in_the_navigation() -> None:

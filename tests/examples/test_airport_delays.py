@@ -110,7 +110,7 @@ def test_events_are_well_formed(events: pd.DataFrame) -> None:
     spec = specfile.load(DEFS, "airport_delays")
     assert (events["start"] < events["end"]).all()
     assert set(events["airport"]) == {"EWR", "JFK", "LGA"}
-    assert {v for cell in events["values"] for v in cell.split()} <= set(spec.values)
+    assert {v for cell in events["values"] for v in cell.split(";") if v} <= set(spec.values)
     assert events[["description", "evidence"]].ne("").all(axis=None)
 
 
@@ -152,6 +152,6 @@ def test_each_event_shows_in_the_values_it_names(hours: pd.DataFrame, events: pd
     usual = hours[["departures", "mean_departure_delay", "cancelled_share"]].median()
     for event in events.itertuples():
         inside = hours["hour"].between(event.start, event.end, inclusive="left") & (hours["airport"] == event.airport)
-        for value in event.values.split():
+        for value in filter(None, event.values.split(";")):
             seen = hours.loc[inside, value].mean()
             assert seen < usual[value] if value == "departures" else seen > usual[value] + 0.15, (event, value, seen)
