@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from datetime import date
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -99,9 +99,9 @@ def great_expectations() -> ModuleType:
     with warnings.catch_warnings():
         # 2026-11: Great Expectations 1.24 imports sre_constants.
         warnings.simplefilter("ignore", DeprecationWarning)
-        import great_expectations
+        import great_expectations as library
         import great_expectations.expectations as _  # noqa: F401 (registers them)
-    return great_expectations
+    return cast("ModuleType", library)
 
 
 def _built(

@@ -175,8 +175,7 @@ def _sampled_types(spec: PipelineSpec, declared: Types, project: Path) -> Types:
 def _wider(before: pa.DataType | None, found: pa.DataType, column: pa.ChunkedArray) -> pa.DataType:
     if before is None or before == found or column.null_count == len(column):
         return found if before is None else before
-    numbers = all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in (before, found))
-    return pa.float64() if numbers else pa.string()
+    return pa.float64() if _is_number(before) and _is_number(found) else pa.string()
 
 
 def required_columns(spec: PipelineSpec) -> tuple[str, ...]:
@@ -269,7 +268,7 @@ def _refuse_missing(spec: PipelineSpec, table: pa.Table, file: LandedFile) -> No
 
 def _placed(spec: PipelineSpec, batch: _Batch, types: Types) -> pa.Table:
     """All rows of the batch with `_partition` and `_source`; those with unfit times are rejected."""
-    table = pa.concat_tables(batch.tables, promote_options="permissive").combine_chunks()
+    table = pa.concat_tables(_alike(batch.tables), promote_options="permissive").combine_chunks()
     table, problems = _with_times(spec, table, types)
     moments = table[spec.time].combine_chunks() if spec.time else pa.nulls(table.num_rows, conversion.TIME)
     reasons = _more_reasons(table[REJECTED], problems)
@@ -305,12 +304,34 @@ def _is_text(column: pa.ChunkedArray) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_null(column.type))
 
 
-def _more_reasons(before: pa.ChunkedArray, problems: list[tuple[int, str]]) -> pa.ChunkedArray:
+def _alike(tables: list[pa.Table]) -> list[pa.Table]:
+    """A column that came as numbers in one file and as something else in another is text in all."""
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for column in table.schema:
+            kinds.setdefault(column.name, set()).add(column.type)
+    mixed = {name for name, found in kinds.items() if len(found) > 1 and not all(map(_is_number, found))}
+    return [_with_texts_for(table, mixed & set(table.column_names)) for table in tables] if mixed else tables
+
+
+def _with_texts_for(table: pa.Table, names: set[str]) -> pa.Table:
+    for name in names:
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, reading.texts_of(table[name].combine_chunks()))
+    return table
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _more_reasons(reasons: pa.ChunkedArray, problems: list[tuple[int, str]]) -> pa.Array:
+    before = reasons.combine_chunks() if isinstance(reasons, pa.ChunkedArray) else reasons
     if not problems:
         return before
     more = reading.joined_reasons(len(before), problems)
-    both = pc.binary_join_element_wise(before, more, "; ", null_handling="skip")
-    return pc.if_else(pc.equal(both, ""), pa.scalar(None, pa.string()), both)
+    # 2026-11: with null_handling="skip" Arrow 25 drops the rows in which all are null.
+    return pc.coalesce(pc.binary_join_element_wise(before, more, "; "), before, more)
 
 
 class _Placement:

@@ -316,18 +316,19 @@ def _parquet_column(column: pa.Array, kind: pa.DataType | None, timezone: str) -
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
         if pc.any(pc.is_inf(column)).as_py():
-            return conversion.converted(_texts_of(column), kind, timezone)
+            return conversion.converted(texts_of(column), kind, timezone)
     try:
         return column.cast(kind), {}
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return conversion.converted(_texts_of(column), kind, timezone)
+        return conversion.converted(texts_of(column), kind, timezone)
 
 
 def _has_days(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def _texts_of(column: pa.Array) -> pa.Array:
+def texts_of(column: pa.Array) -> pa.Array:
+    """Values as a CSV would have them; nested ones as JSON."""
     try:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
