@@ -238,7 +238,7 @@ def _run_chain(
     from pynomaly_pipelines.running import Outcome, Runner, choose
     from pynomaly_pipelines.stages import landing
 
-    keys = choose(spec, landing.partitions_with_files(spec, _lake(project), project.settings.project), partition, span)
+    keys = choose(spec, landing.available(spec, _lake(project), project.settings.project), partition, span)
     runner = Runner(project, spec, _Bars(bars, spec.name))
     ingested = runner.ingest(keys)
     good = [key for key in keys if key not in ingested.refused and key not in ingested.failed]

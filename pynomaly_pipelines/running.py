@@ -10,6 +10,7 @@ import dagster as dg
 from pynomaly_pipelines.automation.arrivals import partition_tags, stretches
 from pynomaly_pipelines.automation.reruns import refused_partitions
 from pynomaly_pipelines.operations.errors import DataError, PynomalyError
+from pynomaly_pipelines.operations.local_sqlite import fewer_flushes
 from pynomaly_pipelines.partitions import WHOLE, Calendar
 from pynomaly_pipelines.pipeline import build_pipeline
 from pynomaly_pipelines.project import Project
@@ -115,7 +116,8 @@ class Runner:
         tags = {"pipeline": self.spec.name, "pynomaly/trigger": "command", **partition_tags(stretch or [WHOLE])}
         # The event log keeps everything; on the terminal a person wants the bars and one line per problem.
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        return job.execute_in_process(quiet, instance=self._instance, tags=tags, raise_on_error=False)
+        with fewer_flushes():
+            return job.execute_in_process(quiet, instance=self._instance, tags=tags, raise_on_error=False)
 
 
 def choose(

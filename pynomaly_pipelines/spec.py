@@ -208,8 +208,8 @@ class Promotion(Strict):
     """Promote a challenger that passes; otherwise it waits for a person."""
     max_alert_rate: Share = 0.2
     """Largest share of held-out rows a challenger may flag."""
-    min_injected_recall: Share = 0.3
-    """Smallest share of injected anomalies a challenger must find at its own threshold."""
+    min_injected_auc: Share = 0.7
+    """Smallest ROC AUC of injected anomalies against untouched rows; 0.5 is guessing."""
     tolerance: Share = 0.02
     """How much worse than the champion, on the deciding metric, still counts as equal."""
 

@@ -283,11 +283,12 @@ def _arrow_schema(table: Any) -> pa.Schema:
 
 
 def _scan(table: Any, schema: pa.Schema, partitions: Sequence[str] | None, columns: list[str] | None) -> pa.Table:
-    filters = None
+    chosen = None
     if partitions is not None and PARTITION in schema.names:
-        filters = [(PARTITION, "in", list(partitions))]
+        # As `partitions`, not `filters`: a filter first turns the statistics of every file of the table into Arrow.
+        chosen = [(PARTITION, "in", list(partitions))]
     wanted = None if columns is None else list(dict.fromkeys([*columns, *_order_columns(schema)]))
-    return table.to_pyarrow_table(columns=wanted, filters=filters)
+    return table.to_pyarrow_table(partitions=chosen, columns=wanted)
 
 
 def _order_columns(schema: pa.Schema) -> list[str]:

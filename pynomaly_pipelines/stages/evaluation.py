@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,7 @@ class Evaluation:
     injected_recall: dict[str, float]
     """Share of injected anomalies over the threshold, by kind."""
     injected_auc: dict[str, float]
-    """ROC AUC of injected against untouched rows, by kind (records)."""
+    """ROC AUC of injected against untouched rows (series: stretches of the same length), by kind."""
     stability: float | None
     """Rank correlation of hold-out scores after fitting on either half of the training rows; None if not possible."""
     milliseconds_per_1000: float
@@ -90,18 +90,17 @@ class Evaluation:
 
     @property
     def evidence(self) -> float:
-        """One figure to rank candidates by: average precision where there are labels, else recall of the injected."""
+        """One figure to rank candidates by: average precision where there are labels, else ROC AUC of the injected."""
         if self.labelled is not None:
             return self.labelled.average_precision.value
-        found = list(self.injected_auc.values()) or list(self.injected_recall.values())
-        return float(np.mean(found)) if found else 0.0
+        return float(np.mean(list(self.injected_auc.values()))) if self.injected_auc else 0.0
 
     @property
     def evidence_name(self) -> str:
         """What `evidence` is."""
         if self.labelled is not None:
             return "average precision"
-        return "ROC AUC of injected anomalies" if self.injected_auc else "recall of injected anomalies"
+        return "ROC AUC of injected anomalies"
 
     def metrics(self) -> dict[str, float]:
         """The figures under the names they have in MLflow."""
@@ -283,23 +282,45 @@ def _with_history(spec: PipelineSpec, split: Split) -> tuple[pd.DataFrame, int]:
 def _injected(
     spec: PipelineSpec, scorer: Scorer, frame: pd.DataFrame, first: int, held: np.ndarray, threshold: float
 ) -> tuple[dict[str, float], dict[str, float]]:
+    """Recall at the threshold and ROC AUC, by kind of injected anomaly."""
     rng = np.random.default_rng(spec.training.seed)
-    if spec.kind == "series":
-        found: dict[str, list[bool]] = {}
-        for injected in injection.into_series(frame, first, rng):
-            scores = np.nan_to_num(scorer.score(injected.frame))
-            found[injected.kind] = [bool(scores[span].max() > threshold) for span in injected.spans]
-        return {kind: float(np.mean(hits)) for kind, hits in found.items() if hits}, {}
+    found = _found_points if spec.kind == "series" else _found_rows
+    recall, auc = {}, {}
+    for kind, touched, untouched in found(scorer, frame, first, held, rng):
+        recall[kind] = float(np.mean(touched > threshold))
+        auc[kind] = _separation(touched, untouched)
+    return recall, auc
+
+
+def _found_rows(
+    scorer: Scorer, frame: pd.DataFrame, first: int, held: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Kind, scores of injected rows, scores of untouched ones."""
+    rows = first + np.sort(rng.permutation(len(frame) - first)[:MOST_INJECTED])
+    for injected in injection.into_rows(frame.iloc[rows].reset_index(drop=True), rng):
+        yield injected.kind, scorer.score(injected.frame), held
+
+
+def _found_points(
+    scorer: Scorer, frame: pd.DataFrame, first: int, held: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Kind, highest score of each injected stretch, highest of each untouched stretch of the same length."""
+    groups = list(frame.iloc[first:].groupby(SERIES, sort=True).indices.values())
+    for injected in injection.into_series(frame, first, rng):
+        if not injected.spans:
+            continue
+        scores, length = np.nan_to_num(scorer.score(injected.frame)), len(injected.spans[0])
+        touched = np.array([scores[span].max() for span in injected.spans])
+        calm = [np.nan_to_num(held[rows][: len(rows) // length * length]) for rows in groups]
+        untouched = np.concatenate([part.reshape(-1, length).max(axis=1) for part in calm if len(part)])
+        yield injected.kind, touched, untouched
+
+
+def _separation(touched: np.ndarray, untouched: np.ndarray) -> float:
     from sklearn.metrics import roc_auc_score
 
-    rows = rng.permutation(len(frame))[:MOST_INJECTED]
-    recall, auc = {}, {}
-    for changed in injection.into_rows(frame.iloc[np.sort(rows)].reset_index(drop=True), rng):
-        scores = scorer.score(changed.frame)
-        truth = np.r_[np.zeros(len(held)), np.ones(len(scores))]
-        recall[changed.kind] = float(np.mean(scores > threshold))
-        auc[changed.kind] = float(roc_auc_score(truth, np.r_[held, scores]))
-    return recall, auc
+    truth = np.r_[np.zeros(len(untouched)), np.ones(len(touched))]
+    return float(roc_auc_score(truth, np.nan_to_num(np.r_[untouched, touched])))
 
 
 def _stability(

@@ -14,7 +14,9 @@ import pandas as pd
 from pynomaly_pipelines.stages.features import SERIES, VALUE
 
 SIZE = (8.0, 16.0)
-"""How far an injected value lies from the median, in robust standard deviations."""
+"""How far an injected point lies from its own value, in robust standard deviations of its series."""
+BEYOND = (0.5, 1.5)
+"""How far an injected value of a row lies outside the range seen, in widths of that range."""
 SHIFT_POINTS = 12
 
 
@@ -62,15 +64,20 @@ def robust_scale(values: np.ndarray) -> float:
 def _extreme(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     numbers = [name for name in frame.columns if _is_number(frame[name])]
     chosen = rng.integers(len(numbers), size=len(frame))
-    signs, sizes = rng.choice([-1.0, 1.0], len(frame)), rng.uniform(*SIZE, len(frame))
+    high, sizes = rng.random(len(frame)) < 0.5, rng.uniform(*BEYOND, len(frame))
     changed = frame.copy()
     for position, name in enumerate(numbers):
         values = frame[name].to_numpy("float64", na_value=np.nan)
-        far = (
-            np.nanmedian(values) + signs * sizes * robust_scale(values) if np.isfinite(values).any() else signs * sizes
-        )
-        changed[name] = np.where(chosen == position, far, values)
+        changed[name] = np.where(chosen == position, _outside(values, high, sizes), values)
     return changed
+
+
+def _outside(values: np.ndarray, high: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Values beyond all seen ones. Robust deviations would not do: 16 of them are ordinary in a heavy tail."""
+    finite = values[np.isfinite(values)]
+    top, bottom = (finite.max(), finite.min()) if len(finite) else (0.0, 0.0)
+    width = float(top - bottom) or 1.0
+    return np.asarray(np.where(high, top + sizes * width, bottom - sizes * width))
 
 
 def _mixed(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -92,7 +99,7 @@ def _into_points(frame: pd.DataFrame, first: int, kind: str, rng: np.random.Gene
         start = int(rng.integers(len(late) - length))
         span = late[start : start + length]
         values[span] += rng.choice([-1.0, 1.0]) * rng.uniform(*SIZE) * robust_scale(values[rows])
-        spans.append(span)
+        spans.append(np.asarray(span))
     return InjectedPoints(kind, frame.assign(**{VALUE: values}), tuple(spans))
 
 

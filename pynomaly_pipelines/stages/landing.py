@@ -231,16 +231,21 @@ def files_of(
     Raises:
         SourceMissing: the path matches no file at all.
     """
-    files = landed(spec, project)
-    if not files:
-        raise SourceMissing(
-            f"no file matches {spec.source.path!r} (looked in {project})",
-            rule=f"pipeline {spec.name!r} reads its rows from there",
-            fix="put a file there, or correct `source: {path: …}`",
-        )
+    files = _some(spec, project)
     wanted = {partition.key for partition in partitions}
     pairs = dated_files(spec, files) if spec.source.dated else _located(spec, files, lake, project)
     return [(file, keys) for file, keys in pairs if wanted & set(keys)]
+
+
+def available(spec: PipelineSpec, lake: Lake, project: Path) -> list[str]:
+    """Keys of all partitions that files were found for, in order.
+
+    Raises:
+        SourceMissing: the path matches no file at all.
+    """
+    files = _some(spec, project)
+    pairs = dated_files(spec, files) if spec.source.dated else _located(spec, files, lake, project)
+    return sorted({key for _, keys in pairs for key in keys})
 
 
 def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
@@ -262,6 +267,17 @@ def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
         for key in digests.keys() & set(keys):
             digests[key].update(repr(file.stamp).encode())
     return {key: digest.hexdigest()[:16] for key, digest in digests.items()}
+
+
+def _some(spec: PipelineSpec, project: Path) -> list[LandedFile]:
+    files = landed(spec, project)
+    if not files:
+        raise SourceMissing(
+            f"no file matches {spec.source.path!r} (looked in {project})",
+            rule=f"pipeline {spec.name!r} reads its rows from there",
+            fix="put a file there, or correct `source: {path: …}`",
+        )
+    return files
 
 
 def _waiting(record: FileRecord | None, file: LandedFile, keys: Sequence[str]) -> set[str]:
