@@ -48,8 +48,10 @@ clean: ## Remove the environment, caches and built files; landing files, tables 
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \
-		echo "No Python 3.11 or newer was found (python3 is $$(python3 --version 2>&1 | head -n 1))."; \
+		echo "No Python 3.11 or newer was found; python3 is $$(python3 --version 2>/dev/null || echo not there)."; \
 		echo "Fix: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "PYTHON=$(PYTHON) is not a Python of version 3.11 or newer. Fix: name another, or none"; exit 1; }
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
 ifdef UV
 	@$(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
