@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pynomaly_pipelines.detection.series.model import LEAST_POINTS, NEAREST, REFERENCES, SeriesModel
+from pynomaly_pipelines.detection.series.model import LEAST_POINTS, SeriesModel
 from pynomaly_pipelines.detection.series.season import DAY, HOUR, WEEK
 from pynomaly_pipelines.detection.series.stranger import LEAST
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection.series.scorer import SeriesScorer
 
-METHOD = (
-    "A point's surprise is the sum of squared robust deviations of its level (against its usual value at that time), "
-    "its shift from the last cycle's median, the shape of the last points (mean distance to the "
-    f"{NEAREST} nearest of {REFERENCES} training outlines), their spread, flat runs and missing points. Points "
-    "after a surprise remember it, decaying over a cycle, and rank below every point that surprises by itself. Only "
-    "the past is read."
+MEMORY = (
+    "Points after a surprise remember it, half of it after a third of a cycle, and rank below every point that "
+    "surprises by itself. Only the past is read."
 )
 CALIBRATION = (
     "Score = L / (1 + L) with L = -log10 of the share of a series' ordinary points above: 0.5 is 1 in 10, 0.75 is 1 in "
@@ -27,8 +24,8 @@ CALIBRATION = (
     "seen. Beyond the most surprising ordinary point the tail is extrapolated."
 )
 CLOCK = (
-    "- The clock is UTC: where people's habits follow a local time, daily patterns are an hour off after a change of "
-    "the clocks, until the model is trained again."
+    "- Daily and weekly patterns follow the clock of {timezone}. Where people's habits follow another clock, they are "
+    "an hour off after a change of the clocks, until the model is trained again."
 )
 MOST_LISTED = 20
 _PERIODS = {0: "none", HOUR: "hourly", DAY: "daily", WEEK: "weekly"}
@@ -56,14 +53,14 @@ def _data(scorer: SeriesScorer) -> list[str]:
 
 def _method(scorer: SeriesScorer) -> list[str]:
     return [
-        METHOD,
+        f"{scorer.recipe.method} {MEMORY}",
         "",
         f"A score looks back at most {scorer.history_points:,} points and {scorer.history}.",
         "",
         "| setting | value |",
         "| --- | --- |",
         *(f"| {name} | {value} |" for name, value in scorer.parameters.items()),
-        f"| seed | {scorer.evidence.seed} (fitting draws no random numbers) |",
+        f"| seed | {scorer.evidence.seed} |",
     ]
 
 
@@ -93,7 +90,7 @@ def _limits(scorer: SeriesScorer) -> list[str]:
     short = scorer.evidence.short
     lines = [
         f"- A series unknown at training is judged by its last cycle alone, after {LEAST} points.",
-        CLOCK,
+        CLOCK.format(**scorer.parameters),
         "- A missing value is judged only by how long it lasts.",
     ]
     if short:

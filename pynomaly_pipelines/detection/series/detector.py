@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -12,38 +13,55 @@ import pandas as pd
 from pynomaly_pipelines.detection.arrays import AnyArray, Bools, Floats, Ints
 from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.series.frame import Points, read_points
-from pynomaly_pipelines.detection.series.model import LEAST_POINTS, SeriesModel, fit_series, judge, learn_calibration
+from pynomaly_pipelines.detection.series.model import (
+    LEAST_POINTS,
+    SeriesModel,
+    draft_series,
+    finish_series,
+    judge,
+    learn_calibration,
+    outlines,
+    whole,
+)
+from pynomaly_pipelines.detection.series.recipe import RECIPES, Recipe, outlier_recipe
 from pynomaly_pipelines.detection.series.scorer import SeriesEvidence, SeriesScorer
+from pynomaly_pipelines.detection.series.season import UTC
 from pynomaly_pipelines.detection.series.stranger import Stranger, fit_stranger
-from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, UnknownDetector
+from pynomaly_pipelines.operations.errors import DataError, DetectorError, NotEnoughData
 
 Flags = Sequence[Any] | AnyArray | pd.Series
 FOLDS = 3
 """Blocks of time that are left out in turn for the held-out scores of the calibration."""
-KINDS = ("auto",)
+MOST_OUTLINES = 20_000
+"""Training outlines of all series together that a PyOD detector is fitted on."""
 
 
 class SeriesDetector:
     """How to learn what is usual in series; `fit` does it.
 
-    `kind` is "auto". Fitting draws no random numbers, so that `seed` changes nothing; it is kept for the card.
+    ```python
+    SeriesDetector("auto", timezone="Europe/Berlin").fit(long_frame)
+    SeriesDetector("IForest", seed=0, n_estimators=200).fit(long_frame)
+    ```
     """
 
-    def __init__(self, kind: str = "auto", *, seed: int = 0, **parameters: Any) -> None:
-        if kind not in KINDS:
-            raise UnknownDetector(
-                f"no series detector is called {kind!r}",
-                rule=f"Known ones are {', '.join(KINDS)}.",
-                fix="use 'auto'",
-            )
-        if parameters:
-            raise UnknownDetector(
+    def __init__(self, kind: str = "auto", *, seed: int = 0, timezone: str = UTC, **parameters: Any) -> None:
+        """UnknownDetector, DetectorRefused or DetectorError where the name or a parameter is not offered.
+
+        kind: "auto", "SeasonalResidual", "LevelShift", "SubKNN", or a PyOD detector by its PyOD name with its
+        parameters, which then judges the outlines of the last points. seed: for PyOD detectors that draw; the others
+        draw nothing. timezone: whose clock daily and weekly patterns follow.
+        """
+        self.kind, self.seed, self.timezone, self.parameters = kind, seed, timezone, parameters
+        self._check_timezone()
+        if kind not in RECIPES:
+            self._check_outlier()
+        elif parameters:
+            raise DetectorError(
                 f"{kind} has no parameter {', '.join(sorted(parameters))}",
-                rule="Series detectors take the parameters their documentation lists.",
-                fix="remove it",
+                rule=f"{', '.join(RECIPES)} take seed and timezone only.",
+                fix="drop the parameters, or name a PyOD detector",
             )
-        self.kind = kind
-        self.seed = seed
 
     def fit(self, frame: pd.DataFrame, labels: Flags | None = None, exclude: Flags | None = None) -> SeriesScorer:
         """A scorer learnt from the rows of `frame` (timestamp, series, value; any order; no duplicates).
@@ -54,70 +72,124 @@ class SeriesDetector:
         """
         points = read_points(frame)
         use = ~(_flags(labels, len(frame), "labels") | _flags(exclude, len(frame), "exclude"))[points.rows]
-        fitted = [_fitted(name, points, part, use) for name, part in points.segments()]
-        known = [series for series in fitted if series is not None]
-        if not known:
-            raise _too_short(points, use)
-        stranger, pooled = _learn_stranger(known)
-        evidence = SeriesEvidence(
-            detector=self.kind,
-            parameters={},
-            seed=self.seed,
-            rows_given=len(frame),
-            rows_fitted=int(sum(series.rows for series in known)),
-            rows_excluded=int((~use).sum()),
-            short=tuple(name for (name, _), series in zip(points.segments(), fitted, strict=True) if series is None),
-            start=str(pd.Timestamp(int(points.time.min()), unit="ns", tz="UTC")),
-            end=str(pd.Timestamp(int(points.time.max()), unit="ns", tz="UTC")),
-        )
+        parts = [_Part(name, points.time[part], points.value[part], use[part]) for name, part in points.segments()]
+        drafts = {part.name: part.draft(self.timezone) for part in parts if part.present >= LEAST_POINTS}
+        if not drafts:
+            raise _too_short(parts)
+        recipe = self._recipe([(part, drafts[part.name]) for part in parts if part.name in drafts])
+        fitted = [part.fitted(drafts[part.name], recipe, self.timezone) for part in parts if part.name in drafts]
+        stranger, pooled = _learn_stranger(fitted)
         return SeriesScorer(
-            models={series.name: series.model for series in known},
-            calibrations={series.name: series.calibration for series in known},
+            models={series.part.name: series.model for series in fitted},
+            calibrations={series.part.name: series.calibration for series in fitted},
+            recipe=recipe,
             stranger=stranger,
             pooled=pooled,
-            evidence=evidence,
+            evidence=self._evidence(points, use, parts, fitted),
+        )
+
+    def _check_timezone(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise DetectorError(
+                f"timezone is {self.timezone!r}",
+                rule="A time zone is an IANA name such as 'UTC' or 'America/New_York'.",
+                fix="correct the name",
+            ) from error
+
+    def _check_outlier(self) -> None:
+        from pynomaly_pipelines.detection.members import check_settings
+        from pynomaly_pipelines.detection.offered import offer
+
+        check_settings(offer(self.kind), self.parameters)
+
+    def _recipe(self, series: list[tuple[_Part, SeriesModel]]) -> Recipe:
+        """The recipe by its name; for a PyOD detector, fitted on outlines of all series evenly spread in time."""
+        if self.kind in RECIPES:
+            return RECIPES[self.kind]
+        from pynomaly_pipelines.detection.members import fit_frozen
+        from pynomaly_pipelines.detection.offered import offer
+
+        share = max(MOST_OUTLINES // len(series), 1)
+        outline = np.concatenate([part.outlines(model, share) for part, model in series])
+        return replace(
+            outlier_recipe(self.kind), outlier=fit_frozen(offer(self.kind), outline, self.seed, self.parameters)
+        )
+
+    def _evidence(self, points: Points, use: Bools, parts: list[_Part], fitted: list[_Fitted]) -> SeriesEvidence:
+        known = {series.part.name for series in fitted}
+        return SeriesEvidence(
+            detector=self.kind,
+            parameters={"timezone": self.timezone, **self.parameters},
+            seed=self.seed,
+            rows_given=len(points),
+            rows_fitted=sum(series.part.present for series in fitted),
+            rows_excluded=int((~use).sum()),
+            short=tuple(part.name for part in parts if part.name not in known),
+            start=_utc(points.time.min()),
+            end=_utc(points.time.max()),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
+class _Part:
+    """One series' training points [n, ascending]; `use` bool[n]: may be learnt from."""
+
     name: str
-    model: SeriesModel
-    calibration: Calibration
     time: Ints
     value: Floats
-    rows: int
+    use: Bools
+
+    @property
+    def present(self) -> int:
+        """Values that may be learnt from."""
+        return int((self.use & ~np.isnan(self.value)).sum())
+
+    def draft(self, zone: str) -> SeriesModel:
+        return draft_series(self.time, self.value, self.use, zone)
+
+    def without(self, start: int, end: int) -> _Part:
+        """The same with points start … end - 1 held out."""
+        use = self.use.copy()
+        use[start:end] = False
+        return replace(self, use=use)
+
+    def outlines(self, model: SeriesModel, most: int) -> Floats:
+        """At most `most` outlines, evenly spread in time, float64[k, parts]."""
+        found = outlines(model, self.time, np.where(self.use, self.value, np.nan))
+        found = found[whole(found)]
+        return found[np.linspace(0, len(found) - 1, min(most, len(found))).astype(np.int64)]
+
+    def fitted(self, draft: SeriesModel, recipe: Recipe, zone: str) -> _Fitted:
+        model = finish_series(draft, recipe, self.time, self.value, self.use)
+        return _Fitted(self, model, learn_calibration(self._held_out(model, recipe, zone)))
+
+    def _held_out(self, model: SeriesModel, recipe: Recipe, zone: str) -> Floats:
+        """Raw scores of the training points, each by a model that did not learn from the block of time it lies in."""
+        ordinary = self.use & ~np.isnan(self.value)
+        scores = judge(model, recipe, self.time, self.value).raw
+        for block in np.array_split(np.flatnonzero(ordinary), FOLDS):
+            others = self.without(block[0], block[-1] + 1)
+            if others.present >= LEAST_POINTS:
+                other = finish_series(others.draft(zone), recipe, self.time, self.value, others.use)
+                scores[block] = judge(other, recipe, self.time, self.value).raw[block]
+        held_out = scores[ordinary & ~np.isnan(scores)]
+        return held_out if held_out.size else np.zeros(1)
 
 
-def _fitted(name: str, points: Points, part: slice, use: Bools) -> _Fitted | None:
-    """The model of one series; None where it is too short for one of its own."""
-    time, value, learn = points.time[part], points.value[part], use[part]
-    if int((learn & ~np.isnan(value)).sum()) < LEAST_POINTS:
-        return None
-    model = fit_series(time, value, learn)
-    calibration = learn_calibration(_held_out(time, value, learn, model))
-    return _Fitted(name, model, calibration, time, np.where(learn, value, np.nan), int(learn.sum()))
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    part: _Part
+    model: SeriesModel
+    calibration: Calibration
 
 
-def _held_out(time: Ints, value: Floats, learn: Bools, model: SeriesModel) -> Floats:
-    """Raw scores of the training points, each by a model that did not learn from the block of time it lies in."""
-    ordinary = learn & ~np.isnan(value)
-    scores = judge(model, time, value).raw
-    places = np.flatnonzero(ordinary)
-    for block in np.array_split(places, FOLDS):
-        others = learn.copy()
-        others[block[0] : block[-1] + 1] = False
-        if int((others & ~np.isnan(value)).sum()) >= LEAST_POINTS:
-            scores[block] = judge(fit_series(time, value, others), time, value).raw[block]
-    held_out = scores[ordinary & ~np.isnan(scores)]
-    return held_out if held_out.size else np.zeros(1)
-
-
-def _learn_stranger(series: Iterable[_Fitted]) -> tuple[Stranger, Calibration]:
-    known = list(series)
-    step = int(np.median([s.model.step for s in known]))
-    cycle = int(np.median([s.model.cycle for s in known]))
-    stranger, raw = fit_stranger(step, cycle, ((s.time, s.value) for s in known))
+def _learn_stranger(series: list[_Fitted]) -> tuple[Stranger, Calibration]:
+    step = int(np.median([s.model.step for s in series]))
+    cycle = int(np.median([s.model.cycle for s in series]))
+    values = ((s.part.time, np.where(s.part.use, s.part.value, np.nan)) for s in series)
+    stranger, raw = fit_stranger(step, cycle, values)
     return stranger, learn_calibration(raw)
 
 
@@ -135,10 +207,15 @@ def _flags(given: Flags | None, rows: int, name: str) -> Bools:
     return np.asarray(flags == 1.0)
 
 
-def _too_short(points: Points, use: Bools) -> NotEnoughData:
-    counts = {name: int((use[part] & ~np.isnan(points.value[part])).sum()) for name, part in points.segments()}
-    best = max(counts, key=lambda name: counts[name]) if counts else ""
-    seen = f"the longest of {len(counts)} series, {best!r}, has {counts[best]}" if counts else "the frame has no"
+def _utc(time: int) -> str:
+    return pd.Timestamp(int(time), unit="ns", tz="UTC").isoformat()
+
+
+def _too_short(parts: list[_Part]) -> NotEnoughData:
+    best = max(parts, key=lambda part: part.present, default=None)
+    seen = (
+        "the frame has no" if best is None else f"the longest of {len(parts)} series, {best.name!r}, has {best.present}"
+    )
     return NotEnoughData(
         f"{seen} present points to learn from",
         rule=f"A series needs at least {LEAST_POINTS}; seasonal patterns need three whole cycles.",

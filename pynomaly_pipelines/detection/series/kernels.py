@@ -2,7 +2,8 @@
 
 Every loop looks back over a bounded number of points and a bounded span of time, and starts its sums afresh at each
 point: a running sum would make a point's last bits depend on where the frame begins. (The running median is exact
-whichever way it was reached.) Callers pass contiguous arrays of equal length; `model.py` is the only caller.
+whichever way it was reached.) Figures are wanted from point `first` on only; those before it are left empty. Callers
+pass contiguous arrays of equal length, which `frame.py` makes.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ def jumps(time: Ints, residual: Floats, points: int, reach: int) -> Floats:
 
 
 @compiled
-def waits(time: Ints, value: Floats, points: int, span: int) -> Ints:
+def waits(time: Ints, value: Floats, first: int, points: int, span: int) -> Ints:
     """Time since the last present value before each point, int64[n] ns.
 
     Sought among `points` points within `span` ns; where none of them has a value, the time since the first of them,
     and `span` where there are none.
     """
     out = np.zeros(time.size, dtype=np.int64)
-    for i in range(time.size):
+    for i in range(first, time.size):
         out[i] = span
         for j in range(i - 1, max(i - points, 0) - 1, -1):
             if time[i] - time[j] > span:
@@ -87,10 +88,10 @@ def waits(time: Ints, value: Floats, points: int, span: int) -> Ints:
 
 
 @compiled
-def runs(time: Ints, value: Floats, points: int, span: int) -> Ints:
+def runs(time: Ints, value: Floats, first: int, points: int, span: int) -> Ints:
     """How many points in a row, itself included, have had exactly this value (up to `points`, within `span` ns)."""
     out = np.zeros(time.size, dtype=np.int64)
-    for i in range(time.size):
+    for i in range(first, time.size):
         if np.isnan(value[i]):
             continue
         count = 1
@@ -103,13 +104,13 @@ def runs(time: Ints, value: Floats, points: int, span: int) -> Ints:
 
 
 @compiled
-def spreads(time: Ints, jump: Floats, most: float, points: int, span: int) -> Floats:
+def spreads(time: Ints, jump: Floats, most: float, first: int, points: int, span: int) -> Floats:
     """Mean of the absolute jumps, each cut at `most`, of the last `points` points within `span` ns.
 
     NaN where fewer than half of them are there.
     """
     out = np.full(time.size, np.nan)
-    for i in range(time.size):
+    for i in range(first, time.size):
         total, count = 0.0, 0
         for j in range(i, max(i - points, -1), -1):
             if time[i] - time[j] > span:
@@ -123,20 +124,20 @@ def spreads(time: Ints, jump: Floats, most: float, points: int, span: int) -> Fl
 
 
 @compiled
-def recent_usual(time: Ints, value: Floats, points: int, span: int, least: int) -> tuple[Floats, Floats]:
+def recent_usual(time: Ints, value: Floats, first: int, points: int, span: int, least: int) -> tuple[Floats, Floats]:
     """Median and robust deviation of up to `points` points before each, within `span` ns; NaN with fewer than `least`.
 
     The window is held as a sorted array: O(points) a point.
     """
     middle, deviation = np.full(time.size, np.nan), np.full(time.size, np.nan)
     held = np.empty(points + 1)
-    size, first = 0, 0
+    size, oldest = 0, 0
     for i in range(time.size):
-        while first < i and (i - first > points or time[i] - time[first] > span):
-            if not np.isnan(value[first]):
-                size = _removed(held, size, value[first])
-            first += 1
-        if size >= least:
+        while oldest < i and (i - oldest > points or time[i] - time[oldest] > span):
+            if not np.isnan(value[oldest]):
+                size = _removed(held, size, value[oldest])
+            oldest += 1
+        if i >= first and size >= least:
             middle[i] = 0.5 * (held[(size - 1) // 2] + held[size // 2])
             deviation[i] = _deviation(held, size, middle[i])
         if not np.isnan(value[i]):
@@ -188,19 +189,19 @@ def _deviation(held: Floats, size: int, middle: float) -> float:
 
 
 @compiled
-def outlines(time: Ints, value: Floats, points: int, span: int, parts: int) -> Floats:
+def outlines(time: Ints, value: Floats, first: int, points: int, span: int, parts: int) -> Floats:
     """The last `points` values as means of `parts` equal pieces, float64[n, parts]; NaN rows without a whole window."""
     out = np.full((time.size, parts), np.nan)
-    for i in range(points - 1, time.size):
-        first = i - points + 1
-        if time[i] - time[first] > span:
+    for i in range(max(points - 1, first), time.size):
+        start = i - points + 1
+        if time[i] - time[start] > span:
             continue
         for k in range(parts):
-            start, end = first + k * points // parts, first + (k + 1) * points // parts
+            low, high = start + k * points // parts, start + (k + 1) * points // parts
             total = 0.0
-            for j in range(start, end):
+            for j in range(low, high):
                 total += value[j]
-            out[i, k] = total / (end - start)
+            out[i, k] = total / (high - low)
     return out
 
 
@@ -216,7 +217,7 @@ def novelty(time: Ints, outline: Floats, reference: Floats, reference_time: Ints
     out = np.full(n, np.nan)
     squares, best = np.empty(count), np.empty(nearest)
     for i in range(n):
-        if np.isnan(outline[i].sum()):
+        if np.isnan(outline[i, 0]):
             continue
         squares[:] = 0.0
         for k in range(parts):
@@ -225,16 +226,8 @@ def novelty(time: Ints, outline: Floats, reference: Floats, reference_time: Ints
                 squares[j] += (here - reference[k, j]) ** 2
         found = 0
         for j in range(count):
-            if abs(time[i] - reference_time[j]) <= apart:
-                continue
-            if found == nearest and squares[j] >= best[nearest - 1]:
-                continue
-            place = min(found, nearest - 1)
-            while place > 0 and best[place - 1] > squares[j]:
-                best[place] = best[place - 1]
-                place -= 1
-            best[place] = squares[j]
-            found = min(found + 1, nearest)
+            if abs(time[i] - reference_time[j]) > apart:
+                found = _kept(best, found, squares[j])
         if found > 0:
             total = 0.0
             for k in range(found):
@@ -244,11 +237,27 @@ def novelty(time: Ints, outline: Floats, reference: Floats, reference_time: Ints
 
 
 @compiled
-def remembered(time: Ints, surprise: Floats, points: int, span: int, decay: float) -> Floats:
+def _kept(best: Floats, found: int, value: float) -> int:
+    """`value` put into its place among the smallest best[:found], and how many there are now."""
+    if found == best.size:
+        if value >= best[found - 1]:
+            return found
+    else:
+        found += 1
+    place = found - 1
+    while place > 0 and best[place - 1] > value:
+        best[place] = best[place - 1]
+        place -= 1
+    best[place] = value
+    return found
+
+
+@compiled
+def remembered(time: Ints, surprise: Floats, first: int, points: int, span: int, decay: float) -> Floats:
     """Each point's surprise plus the decayed ones of up to `points` points before it, within `span` ns."""
     n, parts = surprise.shape
     out = np.zeros((n, parts))
-    for i in range(n):
+    for i in range(first, n):
         weight = 1.0
         for j in range(i, max(i - points, -1), -1):
             if time[i] - time[j] > span:

@@ -11,6 +11,8 @@ A point's surprise is a sum of squared robust deviations, one for each of `PARTS
 - *flat*: how long the value has not moved at all;
 - *missing points*: how long no value came.
 
+Which of them count is the recipe's choice (`recipe.py`).
+
 Surprises are remembered: the memory of a point is the decayed sum of its own and the last cycle's surprises. A point
 that surprises by itself ranks above all that are only remembered, so that an alert budget is spent on the onsets of
 different events and not on the aftermath of one; below, the memory ranks the points near an event above the rest.
@@ -30,10 +32,18 @@ import numpy as np
 from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
 from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.series import kernels
-from pynomaly_pipelines.detection.series.season import DAY, Season, fit_season
-
-PARTS = ("level", "seasonal pattern", "level shift", "shape", "spread", "flat", "missing points")
-LEVEL, SEASONAL, SHIFT, SHAPE, SPREAD, FLAT, MISSING = range(len(PARTS))
+from pynomaly_pipelines.detection.series.recipe import (
+    FLAT,
+    LEVEL,
+    MISSING,
+    PARTS,
+    SEASONAL,
+    SHAPE,
+    SHIFT,
+    SPREAD,
+    Recipe,
+)
+from pynomaly_pipelines.detection.series.season import DAY, UTC, Season, fit_season
 
 LARGEST = 1e100
 """Values are cut at ±1e100, so that an infinite value is the most surprising one and sums stay finite."""
@@ -41,11 +51,13 @@ CYCLE = (24, 288)
 """Least and most points of a day that windows and memory are made of."""
 SLACK = 2
 """A window of k points spans at most SLACK * k steps: older points are forgotten after a gap."""
-OUTLINE_PARTS = 16
+OUTLINE_PARTS = 8
 REFERENCES = 400
 NEAREST = 5
 ALARM = 2.0
 """-log10 of the share of ordinary points whose surprise is an alarm of its own."""
+HALF_LIFE = 1 / 3
+"""Cycles after which a surprise is half forgotten."""
 USUAL_MEMORY = 0.9
 LEAST_POINTS = 48
 """Fewest present values a series needs to be modelled by itself."""
@@ -145,12 +157,21 @@ class Judgement:
         return np.where(alarm[:, None], self.own, self.memory)
 
 
-def judge(model: SeriesModel, time: Ints, value: Floats) -> Judgement:
-    """How surprising each point [n, ascending in time] is; a point's figures use it and the points before it only."""
-    figures = measure(model, time, value)
+def judge(
+    model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, known: Floats | None = None, causal: bool = True
+) -> Judgement:
+    """How surprising each point [n, ascending in time] is; its figures use it and the points before it only.
+
+    known: own surprises float64[m, PARTS] of the first m points, where they have been judged before; the figures and
+    raw scores of these points are then left empty. causal: False remembers later surprises as well as earlier ones.
+    """
+    first = 0 if known is None else len(known)
+    figures = measure(model, recipe, time, value, first)
     enough = kernels.has_past(time, model.least, model.past)
-    own = np.where(enough[:, None], own_surprise(model, figures), 0.0)
-    memory = _memory(model, time, own)
+    own = np.where(enough[:, None], own_surprise(model, recipe, figures), 0.0)
+    if known is not None:
+        own[:first] = known
+    memory = remember(time, own, first, model.cycle, model.step, causal)
     raw = combine(own.sum(axis=1), memory.sum(axis=1), model.surprises, model.usual_memory)
     raw[~enough] = np.nan
     return Judgement(figures, own, memory, raw)
@@ -162,39 +183,53 @@ def combine(own: Floats, memory: Floats, surprises: Calibration, usual_memory: f
     return np.where(levels > ALARM, levels, ALARM * memory / (memory + usual_memory))
 
 
-def measure(model: SeriesModel, time: Ints, value: Floats) -> Figures:
-    """The figures of each point."""
+def remember(time: Ints, own: Floats, first: int, cycle: int, step: int, causal: bool = True) -> Floats:
+    """The memory of each point from `first` on, float64[n, PARTS]; not causal: the larger of past and future memory."""
+    decay = 0.5 ** (1.0 / (HALF_LIFE * cycle))
+    past = kernels.remembered(time, own, first, cycle, SLACK * cycle * step, decay)
+    if causal:
+        return past
+    mirrored = np.ascontiguousarray(own[::-1])
+    future = kernels.remembered(-time[::-1], mirrored, 0, cycle, SLACK * cycle * step, decay)[::-1]
+    return np.where((future.sum(axis=1) > past.sum(axis=1))[:, None], future, past)
+
+
+def measure(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, first: int = 0) -> Figures:
+    """The figures of each point from `first` on."""
     value = np.clip(value, -LARGEST, LARGEST)
     usual = model.season.at(time)
     residual = value - usual
     cycle, window = SLACK * model.cycle * model.step, SLACK * model.window * model.step
-    recent, _ = kernels.recent_usual(time, residual, model.cycle, cycle, model.least)
+    recent, _ = kernels.recent_usual(time, residual, first, model.cycle, cycle, model.least)
     jump = kernels.jumps(time, residual, model.window, SLACK * model.step)
     return Figures(
         value=value,
         expected=usual + model.centre,
         recent=recent,
-        spread=kernels.spreads(time, jump, JUMPS_CUT * model.jump_scale, model.window, window),
-        shape=_shape(model, time, value),
-        run=kernels.runs(time, value, model.cycle, cycle),
-        wait=kernels.waits(time, value, model.cycle, cycle),
+        spread=kernels.spreads(time, jump, JUMPS_CUT * model.jump_scale, first, model.window, window),
+        shape=_shape(model, recipe, time, outlines(model, time, value, first)),
+        run=kernels.runs(time, value, first, model.cycle, cycle),
+        wait=kernels.waits(time, value, first, model.cycle, cycle),
     )
 
 
-def own_surprise(model: SeriesModel, figures: Figures) -> Floats:
+def own_surprise(model: SeriesModel, recipe: Recipe, figures: Figures) -> Floats:
     """float64[n, PARTS]: each point by itself, without memory."""
     value, residual = figures.value, figures.value - figures.expected
     out = np.zeros((len(value), len(PARTS)))
+    shift = kernels.surprise_of((residual + model.centre - figures.recent) / model.shift_scale)
     level = kernels.surprise_of(residual / model.scale)
+    if recipe.settling:
+        level = np.where(np.isnan(figures.recent), level, np.minimum(level, shift))
     usual = (value >= model.low) & (value <= model.high) & (model.season.period > 0)
     out[:, LEVEL], out[:, SEASONAL] = np.where(usual, 0.0, level), np.where(usual, level, 0.0)
-    out[:, SHIFT] = kernels.surprise_of((residual + model.centre - figures.recent) / model.shift_scale)
+    out[:, SHIFT] = shift
     out[:, SHAPE] = kernels.surprise_of(np.maximum(figures.shape - model.shape_centre, 0.0) / model.shape_scale)
     spread = log_spread(figures.spread, model.jump_scale)
     out[:, SPREAD] = kernels.surprise_of((spread - model.spread_centre) / model.spread_scale)
     out[:, FLAT] = _longer(figures.run, model.longest_run)
     out[:, MISSING] = _longer(figures.wait // model.step, model.longest_wait // model.step)
-    return out
+    return out * recipe.weights
 
 
 def log_spread(spread: Floats, jump_scale: float) -> Floats:
@@ -202,18 +237,29 @@ def log_spread(spread: Floats, jump_scale: float) -> Floats:
     return np.log(spread / jump_scale + 1e-3)
 
 
-def _shape(model: SeriesModel, time: Ints, value: Floats) -> Floats:
-    outline = outlines(model, time, value)
-    apart = model.window * model.step
-    return kernels.novelty(time, outline, model.references, model.reference_times, apart, NEAREST)
-
-
-def outlines(model: SeriesModel, time: Ints, value: Floats) -> Floats:
-    """float64[n, parts] of the last `window` values, squashed so that no point dominates a window."""
+def outlines(model: SeriesModel, time: Ints, value: Floats, first: int = 0) -> Floats:
+    """float64[n, OUTLINE_PARTS] of the last `window` values, squashed so that no point dominates a window."""
     span = SLACK * model.window * model.step
     whole = kernels.carried(time, value, model.window, span)
     squashed = np.arcsinh((whole - model.value_centre) / model.value_scale)
-    return kernels.outlines(time, squashed, model.window, span, min(OUTLINE_PARTS, model.window))
+    return kernels.outlines(time, squashed, first, model.window, span, OUTLINE_PARTS)
+
+
+def whole(outline: Floats) -> Bools:
+    """Which outlines [n, parts] have all their parts, bool[n]."""
+    return np.asarray(~np.isnan(outline).any(axis=1))
+
+
+def _shape(model: SeriesModel, recipe: Recipe, time: Ints, outline: Floats) -> Floats:
+    outline = np.where(whole(outline)[:, None], outline, np.nan)
+    if recipe.outlier is None:
+        apart = model.window * model.step
+        return kernels.novelty(time, outline, model.references, model.reference_times, apart, NEAREST)
+    out = np.full(len(time), np.nan)
+    complete = whole(outline)
+    if complete.any():
+        out[complete] = recipe.outlier.raw(np.ascontiguousarray(outline[complete]))
+    return out
 
 
 def _longer(count: Ints, usual: int) -> Floats:
@@ -222,44 +268,27 @@ def _longer(count: Ints, usual: int) -> Floats:
     return np.asarray((3.0 * np.log2(ratio)) ** 2)
 
 
-def _memory(model: SeriesModel, time: Ints, own: Floats) -> Floats:
-    decay = 0.5 ** (4.0 / model.cycle)
-    return kernels.remembered(time, own, model.cycle, SLACK * model.cycle * model.step, decay)
-
-
 # ------------------------------------------------------------------------------------------------- training
 
 
-def fit_series(time: Ints, value: Floats, use: Bools) -> SeriesModel:
-    """A model of the points [n, ascending] that `use` says may be learnt from; at least `LEAST_POINTS` of them present.
+def draft_series(time: Ints, value: Floats, use: Bools, zone: str = UTC) -> SeriesModel:
+    """What is usual about the values themselves; references and scales of derived figures are still to be learnt.
 
-    Points outside `use` are known incidents: they are nobody's usual value, but they stay in their place in time.
+    time, value: [n, ascending]; `use` says which may be learnt from, at least `LEAST_POINTS` of them present. Others
+    are known incidents: nobody's usual value, but they keep their place in time.
     """
-    value = np.where(use, np.clip(value, -LARGEST, LARGEST), np.nan)
-    known = ~np.isnan(value)
-    draft = _draft(time, value, known)
-    model = _with_scales(_with_references(draft, time, value), time, value)
-    return _with_alarm(model, time, value, known)
-
-
-def usual_step(time: Ints) -> int:
-    """Median time between points, ns; one second for a single point."""
-    return max(int(np.median(np.diff(time))), 1) if len(time) > 1 else 1_000_000_000
-
-
-def _draft(time: Ints, value: Floats, known: Bools) -> SeriesModel:
-    """A model whose references and scales of derived figures are still to be learnt."""
+    value, known = _learnt(value, use)
     step = usual_step(time)
-    cycle = max(min(int(np.clip(round(DAY / step), *CYCLE)), int(known.sum()) // 4), 8)
-    window = max(cycle // 12, 8)
-    season = fit_season(time[known], value[known], step)
+    cycle = max(min(int(np.clip(round(DAY / step), *CYCLE)), int(known.sum()) // 4), OUTLINE_PARTS)
+    window = max(cycle // 12, OUTLINE_PARTS)
+    season = fit_season(time[known], value[known], step, zone)
     residual = value - season.at(time)
     centre, scale = robust(residual)
     value_centre, value_scale = robust(value)
     low, high = np.quantile(value[known], [0.01, 0.99])
     residual_low, residual_high = np.quantile(residual[known], [0.005, 0.995])
-    runs = kernels.runs(time, value, cycle, SLACK * cycle * step)
-    waits = kernels.waits(time, value, cycle, SLACK * cycle * step)
+    runs = kernels.runs(time, value, 0, cycle, SLACK * cycle * step)
+    waits = kernels.waits(time, value, 1, cycle, SLACK * cycle * step)
     return SeriesModel(
         step=step,
         cycle=cycle,
@@ -283,9 +312,27 @@ def _draft(time: Ints, value: Floats, known: Bools) -> SeriesModel:
         longest_wait=int(np.quantile(waits, 0.995)),
         surprises=EMPTY,
         usual_memory=1.0,
-        references=np.empty((min(OUTLINE_PARTS, window), 0)),
+        references=np.empty((OUTLINE_PARTS, 0)),
         reference_times=np.empty(0, dtype=np.int64),
     )
+
+
+def finish_series(draft: SeriesModel, recipe: Recipe, time: Ints, value: Floats, use: Bools) -> SeriesModel:
+    """The whole model of the points that the draft was made of."""
+    value, known = _learnt(value, use)
+    model = draft if recipe.outlier is not None else _with_references(draft, time, value)
+    model = _with_scales(model, recipe, time, value)
+    judgement = judge(model, recipe, time, value)
+    judged = known & ~np.isnan(judgement.raw)
+    judged = judged if judged.any() else known
+    memory = judgement.memory.sum(axis=1)[judged]
+    surprises = learn_calibration(judgement.own.sum(axis=1)[judged])
+    return replace(model, surprises=surprises, usual_memory=max(float(np.quantile(memory, USUAL_MEMORY)), 1.0))
+
+
+def usual_step(time: Ints) -> int:
+    """Median time between points, ns; one second for a single point."""
+    return max(int(np.median(np.diff(time))), 1) if len(time) > 1 else 1_000_000_000
 
 
 def robust(figure: Floats, centre: float | None = None) -> tuple[float, float]:
@@ -305,16 +352,37 @@ def robust(figure: Floats, centre: float | None = None) -> tuple[float, float]:
     return middle, max(spread, 1e-9 * abs(middle), 1e-12)
 
 
+def learn_calibration(raw: Floats) -> Calibration:
+    """A calibration of raw scores with at most `MOST_KNOTS` knots, evenly spaced in the level.
+
+    Equal scores take the middle of their ranks: a series that rests has one score most of the time, and that one is
+    ordinary, not the rarest of all.
+    """
+    fine = Calibration.learn(raw)
+    ordinary = np.sort(raw[raw <= fine.knots[-1]])
+    ranks = np.searchsorted(ordinary, fine.knots, "left") + np.searchsorted(ordinary, fine.knots, "right")
+    levels = -np.log10(1.0 - ranks / (2.0 * ordinary.size))
+    wanted = np.linspace(levels[0], levels[-1], MOST_KNOTS)
+    chosen = np.unique(np.clip(np.searchsorted(levels, wanted), 0, levels.size - 1))
+    return replace(fine, knots=fine.knots[chosen], levels=levels[chosen])
+
+
+def _learnt(value: Floats, use: Bools) -> tuple[Floats, Bools]:
+    """The values that may be learnt from, NaN elsewhere, and where they are."""
+    value = np.where(use, np.clip(value, -LARGEST, LARGEST), np.nan)
+    return value, ~np.isnan(value)
+
+
 def _with_references(model: SeriesModel, time: Ints, value: Floats) -> SeriesModel:
     """A sample of training outlines, evenly spread in time; the same points always give the same sample."""
     outline = outlines(model, time, value)
-    whole = np.flatnonzero(~np.isnan(outline).any(axis=1))
-    chosen = whole[np.linspace(0, len(whole) - 1, min(REFERENCES, len(whole))).astype(np.int64)]
+    places = np.flatnonzero(whole(outline))
+    chosen = places[np.linspace(0, len(places) - 1, min(REFERENCES, len(places))).astype(np.int64)]
     return replace(model, references=np.ascontiguousarray(outline[chosen].T), reference_times=time[chosen])
 
 
-def _with_scales(model: SeriesModel, time: Ints, value: Floats) -> SeriesModel:
-    figures = measure(model, time, value)
+def _with_scales(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats) -> SeriesModel:
+    figures = measure(model, recipe, time, value)
     shift = figures.value - figures.expected + model.centre - figures.recent
     spread_centre, spread_scale = robust(log_spread(figures.spread, model.jump_scale))
     shape_centre, shape_scale = robust(figures.shape)
@@ -326,27 +394,3 @@ def _with_scales(model: SeriesModel, time: Ints, value: Floats) -> SeriesModel:
         shape_centre=shape_centre,
         shape_scale=max(shape_scale, 1e-3),
     )
-
-
-def _with_alarm(model: SeriesModel, time: Ints, value: Floats, known: Bools) -> SeriesModel:
-    judgement = judge(model, time, value)
-    judged = known & ~np.isnan(judgement.raw)
-    judged = judged if judged.any() else known
-    memory = judgement.memory.sum(axis=1)[judged]
-    surprises = learn_calibration(judgement.own.sum(axis=1)[judged])
-    return replace(model, surprises=surprises, usual_memory=max(float(np.quantile(memory, USUAL_MEMORY)), 1.0))
-
-
-def learn_calibration(raw: Floats) -> Calibration:
-    """A calibration of raw scores with at most `MOST_KNOTS` knots, evenly spaced in the level.
-
-    Equal scores take the middle of their ranks: a series that rests has one score most of the time, and that one is
-    ordinary, not the rarest of all.
-    """
-    whole = Calibration.learn(raw)
-    ordinary = np.sort(raw[raw <= whole.knots[-1]])
-    ranks = np.searchsorted(ordinary, whole.knots, "left") + np.searchsorted(ordinary, whole.knots, "right")
-    levels = -np.log10(1.0 - ranks / (2.0 * ordinary.size))
-    wanted = np.linspace(levels[0], levels[-1], MOST_KNOTS)
-    chosen = np.unique(np.clip(np.searchsorted(levels, wanted), 0, levels.size - 1))
-    return replace(whole, knots=whole.knots[chosen], levels=levels[chosen])

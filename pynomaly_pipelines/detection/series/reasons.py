@@ -9,19 +9,8 @@ import pandas as pd
 
 from pynomaly_pipelines.detection.arrays import Floats, Objects
 from pynomaly_pipelines.detection.explanation import Explanation
-from pynomaly_pipelines.detection.series.model import (
-    FLAT,
-    LEVEL,
-    MISSING,
-    PARTS,
-    SEASONAL,
-    SHAPE,
-    SHIFT,
-    SPREAD,
-    Figures,
-    Judgement,
-    SeriesModel,
-)
+from pynomaly_pipelines.detection.series.model import Figures, Judgement, SeriesModel
+from pynomaly_pipelines.detection.series.recipe import FLAT, LEVEL, MISSING, PARTS, SEASONAL, SHAPE, SHIFT, SPREAD
 from pynomaly_pipelines.detection.series.stranger import Stranger
 
 NAMES = np.array(PARTS, dtype=object)

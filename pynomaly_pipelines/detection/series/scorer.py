@@ -13,13 +13,14 @@ from pynomaly_pipelines.detection.arrays import AnyArray, Floats, Ints
 from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.columns import Column
 from pynomaly_pipelines.detection.explanation import Assessment, Explanation
-from pynomaly_pipelines.detection.frozen.base import nested
+from pynomaly_pipelines.detection.frozen.base import Frozen, nested, restore
 from pynomaly_pipelines.detection.scorer import Scorer
 from pynomaly_pipelines.detection.series.card import card
 from pynomaly_pipelines.detection.series.frame import Points, read_points
 from pynomaly_pipelines.detection.series.model import Judgement, SeriesModel, judge
 from pynomaly_pipelines.detection.series.packing import pack, unpack
 from pynomaly_pipelines.detection.series.reasons import explain
+from pynomaly_pipelines.detection.series.recipe import Recipe
 from pynomaly_pipelines.detection.series.season import Season
 from pynomaly_pipelines.detection.series.state import SeriesState
 from pynomaly_pipelines.detection.series.stranger import Stranger
@@ -54,6 +55,7 @@ class SeriesScorer(Scorer):
 
     models: dict[str, SeriesModel]
     calibrations: dict[str, Calibration]
+    recipe: Recipe
     stranger: Stranger
     pooled: Calibration
     evidence: SeriesEvidence
@@ -95,17 +97,25 @@ class SeriesScorer(Scorer):
             ordered[part] = judgement.raw
         return points.to_rows(ordered)
 
-    def score(self, frame: pd.DataFrame) -> Floats:
-        """Calibrated scores in [0, 1), float64[n] in the order of the rows; NaN as in `raw_score`."""
+    def score(self, frame: pd.DataFrame, *, causal: bool = True) -> Floats:
+        """Calibrated scores in [0, 1), float64[n] in the order of the rows; NaN as in `raw_score`.
+
+        causal: False is for looking back at a finished period: the points before a surprise remember it as well as
+        those after it, so that whole incidents stand out.
+        """
         points = read_points(frame)
         ordered = np.empty(len(points))
-        for name, part, judgement in self._judged(points):
+        for name, part, judgement in self._judged(points, causal):
             ordered[part] = self._calibrated(name, judgement.raw)
         return points.to_rows(ordered)
 
-    def score_series(self, name: str, time: Ints, value: Floats) -> Floats:
-        """Scores of one series' points, ascending int64[n] ns UTC and float64[n]: what `score` does for each."""
-        return self._calibrated(name, self._judge(name, time, value).raw)
+    def score_next(self, name: str, time: Ints, value: Floats, known: Floats) -> tuple[Floats, Floats]:
+        """Scores of the points after the first m, whose own surprises `known` float64[m, PARTS] are; all own surprises.
+
+        time: int64[n] ns UTC, ascending; value: float64[n].
+        """
+        judgement = self._judge(name, time, value, known)
+        return self._calibrated(name, judgement.raw[len(known) :]), judgement.own
 
     def start(self, history: pd.DataFrame | None = None) -> SeriesState:
         """A state that scores new points as they come, after the past in `history`."""
@@ -136,13 +146,17 @@ class SeriesScorer(Scorer):
             ordered[part] = _range(self.models.get(name), judgement)
         return pd.DataFrame(points.to_rows(ordered), columns=["lower", "expected", "upper"], index=frame.index)
 
-    def _judged(self, points: Points) -> Iterator[tuple[str, slice, Judgement]]:
+    def _judged(self, points: Points, causal: bool = True) -> Iterator[tuple[str, slice, Judgement]]:
         for name, part in points.segments():
-            yield name, part, self._judge(name, points.time[part], points.value[part])
+            yield name, part, self._judge(name, points.time[part], points.value[part], causal=causal)
 
-    def _judge(self, name: str, time: Ints, value: Floats) -> Judgement:
+    def _judge(
+        self, name: str, time: Ints, value: Floats, known: Floats | None = None, causal: bool = True
+    ) -> Judgement:
         model = self.models.get(name)
-        return self.stranger.judge(time, value) if model is None else judge(model, time, value)
+        if model is None:
+            return self.stranger.judge(time, value, known, causal)
+        return judge(model, self.recipe, time, value, known, causal)
 
     def _calibrated(self, name: str, raw: Floats) -> Floats:
         known = ~np.isnan(raw)
@@ -157,17 +171,21 @@ class SeriesScorer(Scorer):
     def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """JSON values and arrays; the models of all series are laid end to end."""
         names = list(self.models)
+        outlier, outlier_arrays = (None, {}) if self.recipe.outlier is None else self.recipe.outlier.state()
         pooled, pooled_arrays = self.pooled.state()
         stranger, stranger_arrays = self.stranger.state()
         values = {
             "series": names,
+            "recipe": self.recipe.state(),
+            "outlier": outlier,
             "stranger": stranger,
             "pooled": pooled,
             "evidence": asdict(self.evidence),
         }
         arrays = pack([_flat(self.models[name]) for name in names], "model/")
         arrays |= pack([_merged(self.calibrations[name].state()) for name in names], "calibration/")
-        return values, arrays | _prefixed("pooled/", pooled_arrays) | _prefixed("stranger/", stranger_arrays)
+        arrays |= _prefixed("pooled/", pooled_arrays) | _prefixed("stranger/", stranger_arrays)
+        return values, arrays | _prefixed("outlier/", outlier_arrays)
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
@@ -177,6 +195,7 @@ class SeriesScorer(Scorer):
         return cls(
             models=dict(zip(names, models, strict=True)),
             calibrations=dict(zip(names, calibrations, strict=True)),
+            recipe=Recipe.from_state(values["recipe"], _outlier(values["outlier"], arrays)),
             stranger=Stranger.from_state(values["stranger"], nested("stranger/", arrays)),
             pooled=Calibration.from_state(values["pooled"], nested("pooled/", arrays)),
             evidence=SeriesEvidence.from_state(values["evidence"]),
@@ -193,16 +212,20 @@ def _range(model: SeriesModel | None, judgement: Judgement) -> Floats:
     return np.column_stack([usual + model.residual_low, expected, usual + model.residual_high])
 
 
+def _outlier(values: dict[str, Any] | None, arrays: dict[str, AnyArray]) -> Frozen | None:
+    return None if values is None else restore(values, nested("outlier/", arrays))
+
+
 def _flat(model: SeriesModel) -> dict[str, Any]:
     apart = ("season", "surprises")
     item = {field.name: getattr(model, field.name) for field in fields(model) if field.name not in apart}
-    season = {"season.period": model.season.period, "season.table": model.season.table}
+    season = {f"season.{field.name}": getattr(model.season, field.name) for field in fields(Season)}
     return {**item, **season, **_prefixed("surprises.", _merged(model.surprises.state()))}
 
 
 def _model(item: dict[str, Any]) -> SeriesModel:
     plain = {name: value for name, value in item.items() if "." not in name}
-    season = Season(item["season.period"], item["season.table"])
+    season = Season(**{field.name: item[f"season.{field.name}"] for field in fields(Season)})
     surprises = Calibration(**{key.removeprefix("surprises."): v for key, v in item.items() if "surprises." in key})
     return SeriesModel(**plain, season=season, surprises=surprises)
 

@@ -1,8 +1,9 @@
 """The pattern that repeats with the clock: which period a series follows, and its usual value at each phase.
 
-A profile is a table of medians over phase bins of a period, read by the clock of the data (UTC nanoseconds since
-1970 modulo the period), so that gaps and irregular sampling do not shift it. Which period and how many bins is
-decided by the error on whole cycles left out (three folds), so a pattern is used only if it foretells the series.
+A profile is a table of medians over phase bins of a period, read by the clock of the data (nanoseconds since 1970
+modulo the period, in UTC or by the clock of a time zone), so that gaps and irregular sampling do not shift it. Which
+period and how many bins is decided by the error on whole cycles left out (three folds), so a pattern is used only if
+it foretells the series.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
 
@@ -19,6 +21,7 @@ WEEK = 7 * DAY
 # 1970-01-01 was a Thursday: shifted so that a weekly phase begins on Monday, which makes tables readable.
 MONDAY = 4 * DAY
 
+UTC = "UTC"
 FOLDS = 3
 LEAST_GAIN = 0.03
 """Share of the mean absolute error a richer pattern must save on cycles it has not seen."""
@@ -28,14 +31,27 @@ LEAST_CYCLES = 3
 
 @dataclass(frozen=True)
 class Season:
-    """A series' usual value by phase: `table[bin]` over a period of `period` ns (0: no pattern, one bin)."""
+    """A series' usual value by phase: `table[bin]` over a period of `period` ns (0: no pattern, one bin).
+
+    `zone` is the IANA time zone of the clock that the pattern follows.
+    """
 
     period: int
     table: Floats
+    zone: str = UTC
 
     def at(self, time: Ints) -> Floats:
         """The usual value at each time (ns UTC), float64[n]."""
-        return self.table[phase_bins(time, self.period, len(self.table))]
+        if self.period == 0:
+            return np.full(len(time), self.table[0])
+        return self.table[phase_bins(wall_clock(time, self.zone), self.period, len(self.table))]
+
+
+def wall_clock(time: Ints, zone: str) -> Ints:
+    """What a clock on the wall shows, int64[n] ns since 1970 by that clock: an hour repeats when clocks go back."""
+    if zone == UTC:
+        return time
+    return pd.DatetimeIndex(time, tz=UTC).tz_convert(zone).tz_localize(None).as_unit("ns").asi8
 
 
 def phase_bins(time: Ints, period: int, bins: int) -> Ints:
@@ -47,14 +63,15 @@ def phase_bins(time: Ints, period: int, bins: int) -> Ints:
     return np.minimum((phase.astype(np.float64) * (bins / period)).astype(np.int64), bins - 1)
 
 
-def fit_season(time: Ints, value: Floats, step: int) -> Season:
-    """The simplest pattern that foretells `value` [n, finite] about as well as the best one."""
-    best = Season(0, np.array([np.median(value)]))
+def fit_season(time: Ints, value: Floats, step: int, zone: str = UTC) -> Season:
+    """The simplest pattern that foretells `value` [n, finite] about as well as the best one; times in ns UTC."""
+    time = wall_clock(time, zone)
+    best = Season(0, np.array([np.median(value)]), zone)
     error = float(np.mean(np.abs(value - best.table[0])))
     for period, bins in _candidates(time, step):
         held_out = _held_out_error(time, value, period, bins)
         if held_out < error * (1.0 - LEAST_GAIN):
-            best, error = Season(period, _table(time, value, period, bins)), held_out
+            best, error = Season(period, _table(time, value, period, bins), zone), held_out
     return best
 
 

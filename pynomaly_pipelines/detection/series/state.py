@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +10,27 @@ import pandas as pd
 
 from pynomaly_pipelines.detection.arrays import Floats, Ints
 from pynomaly_pipelines.detection.series.frame import Points, read_points
+from pynomaly_pipelines.detection.series.recipe import PARTS
 from pynomaly_pipelines.operations.errors import DataError
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection.series.scorer import SeriesScorer
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """The last points of one series, ascending: time int64[n], value float64[n], own surprises float64[n, PARTS]."""
+
+    time: Ints
+    value: Floats
+    own: Floats
+
+    @classmethod
+    def empty(cls) -> Past:
+        return cls(np.empty(0, dtype=np.int64), np.empty(0), np.empty((0, len(PARTS))))
+
+    def last(self, points: int) -> Past:
+        return Past(self.time[-points:].copy(), self.value[-points:].copy(), self.own[-points:].copy())
 
 
 class SeriesState:
@@ -23,11 +41,9 @@ class SeriesState:
 
     def __init__(self, scorer: SeriesScorer, history: pd.DataFrame | None = None) -> None:
         self._scorer = scorer
-        self._past: dict[str, tuple[Ints, Floats]] = {}
+        self._past: dict[str, Past] = {}
         if history is not None:
-            points = read_points(history)
-            for name, part in points.segments():
-                self._keep(name, points.time[part], points.value[part])
+            self.update(history)
 
     def update(self, frame: pd.DataFrame) -> Floats:
         """Scores of new points, float64[n] in the order of the rows, which are kept as past for the next.
@@ -38,22 +54,27 @@ class SeriesState:
         self._refuse_late(points)
         ordered = np.empty(len(points))
         for name, part in points.segments():
-            past_time, past_value = self._past.get(name, (points.time[:0], points.value[:0]))
-            time = np.concatenate([past_time, points.time[part]])
-            value = np.concatenate([past_value, points.value[part]])
-            ordered[part] = self._scorer.score_series(name, time, value)[len(past_time) :]
-            self._keep(name, time, value)
+            past = self._past.get(name, Past.empty())
+            time = np.concatenate([past.time, points.time[part]])
+            value = np.concatenate([past.value, points.value[part]])
+            ordered[part], own = self._scorer.score_next(name, time, value, past.own)
+            self._past[name] = Past(time, value, own).last(self._scorer.history_points)
         return points.to_rows(ordered)
 
-    def _keep(self, name: str, time: Ints, value: Floats) -> None:
-        most = self._scorer.history_points
-        self._past[name] = (time[-most:].copy(), value[-most:].copy())
+    def history(self) -> pd.DataFrame:
+        """The points it holds, as a long frame: `scorer.start(state.history())` goes on from there."""
+        names = np.repeat(np.array(list(self._past), dtype=object), [len(past.time) for past in self._past.values()])
+        time = np.concatenate([past.time for past in self._past.values()] or [np.empty(0, dtype=np.int64)])
+        value = np.concatenate([past.value for past in self._past.values()] or [np.empty(0)])
+        return pd.DataFrame({"timestamp": pd.DatetimeIndex(time, tz="UTC"), "series": names, "value": value})
 
     def _refuse_late(self, points: Points) -> None:
         for name, part in points.segments():
             past = self._past.get(name)
-            if past is not None and len(past[0]) and points.time[part.start] <= past[0][-1]:
-                late, last = (pd.Timestamp(int(t), unit="ns", tz="UTC") for t in (points.time[part.start], past[0][-1]))
+            if past is not None and len(past.time) and points.time[part.start] <= past.time[-1]:
+                late, last = (
+                    pd.Timestamp(int(t), unit="ns", tz="UTC") for t in (points.time[part.start], past.time[-1])
+                )
                 raise DataError(
                     f"series {name!r} has a point at {late.isoformat()} after one at {last.isoformat()}",
                     rule="A state takes each series' points in order of time, each once.",

@@ -20,15 +20,15 @@ from pynomaly_pipelines.detection.series import kernels
 from pynomaly_pipelines.detection.series.model import (
     EMPTY,
     LARGEST,
-    PARTS,
-    SHIFT,
     SLACK,
     USUAL_MEMORY,
     Figures,
     Judgement,
     combine,
     learn_calibration,
+    remember,
 )
+from pynomaly_pipelines.detection.series.recipe import PARTS, SHIFT
 
 LEAST = 32
 """Points of its own past that an unknown series needs before a point is scored."""
@@ -45,27 +45,29 @@ class Stranger:
 
     @property
     def history_points(self) -> int:
+        """Points before a point that its score looks at, at most."""
         return 2 * self.cycle
 
     @property
     def history(self) -> int:
+        """Nanoseconds before a point that its score looks at, at most."""
         return SLACK * self.history_points * self.step
 
-    def judge(self, time: Ints, value: Floats) -> Judgement:
+    def judge(self, time: Ints, value: Floats, known: Floats | None = None, causal: bool = True) -> Judgement:
         """As `model.judge`, for a series without a model."""
+        first = 0 if known is None else len(known)
         value = np.clip(value, -LARGEST, LARGEST)
         span = SLACK * self.cycle * self.step
-        recent, deviation = kernels.recent_usual(time, value, self.cycle, span, LEAST)
+        recent, deviation = kernels.recent_usual(time, value, first, self.cycle, span, LEAST)
         own = np.zeros((len(time), len(PARTS)))
         own[:, SHIFT] = kernels.surprise_of((value - recent) / np.maximum(deviation, 1e-9 * np.abs(recent) + 1e-12))
-        decay = 0.5 ** (4.0 / self.cycle)
-        memory = kernels.remembered(time, own, self.cycle, span, decay)
+        if known is not None:
+            own[:first] = known
+        memory = remember(time, own, first, self.cycle, self.step, causal)
         combined = combine(own.sum(axis=1), memory.sum(axis=1), self.surprises, self.usual_memory)
         raw = np.where(np.isnan(recent), np.nan, combined)
-        empty = np.full(len(time), np.nan)
-        none = np.zeros(len(time), dtype=np.int64)
-        figures = Figures(value, recent, deviation, empty, empty, none, none)
-        return Judgement(figures, own, memory, raw)
+        empty, none = np.full(len(time), np.nan), np.zeros(len(time), dtype=np.int64)
+        return Judgement(Figures(value, recent, deviation, empty, empty, none, none), own, memory, raw)
 
     def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """JSON values and arrays that `from_state` rebuilds it from."""
