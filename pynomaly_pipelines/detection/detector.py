@@ -29,6 +29,7 @@ AUTO = Offer(
     least_rows=8,
 )
 FOLDS = 5
+PROBES = 500
 ONE_SPLIT = 5_000
 """Rows from which one held-out quarter calibrates as well as five folds, at a fifth of the cost."""
 
@@ -95,8 +96,9 @@ class Detector:
             )
         x = encoder.encode(frame[rows.kept])
         x = x[rows.sample(min(self.max_rows, self.budget.rows(self.offer, x.shape[1])), self.seed)]
-        held_out, how = self._held_out(x)
+        self._check_rows(x.shape[0])
         frozen = self._frozen(x, self.seed)
+        held_out, how = self._held_out(x, frozen)
         evidence = self._evidence(rows, x.shape[0], how)
         typical = typical_parts(frozen, x, self.seed)
         return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), typical, evidence)
@@ -106,22 +108,43 @@ class Detector:
             return Ensemble.fit(x, seed)
         return fit_frozen(self.offer, x, seed, self.parameters)
 
-    def _held_out(self, x: Floats) -> tuple[Floats, str]:
+    def _check_rows(self, rows: int) -> None:
+        least = self.offer.needs(self.parameters)
+        if rows < least:
+            raise NotEnoughData(
+                f"{rows} training {'row' if rows == 1 else 'rows'}",
+                rule=f"{self.offer.name} with these settings needs at least {least}.",
+                fix="wait for more data or widen the training window",
+            )
+
+    def _held_out(self, x: Floats, frozen: Frozen) -> tuple[Floats, str]:
         """Raw scores of rows by detectors that have not seen them, and how they were got."""
         n = x.shape[0]
-        if n < 2 * max(self.offer.least_rows, 2):
-            return self._frozen(x, self.seed).raw(x), "the training rows themselves, too few to hold any out"
+        if n * (FOLDS - 1) // FOLDS < max(self.offer.needs(self.parameters), 8):
+            return frozen.raw(x), "the training rows themselves, too few to hold any out"
         order = np.random.default_rng(self.seed).permutation(n)
+        probes = _between(x, self.seed)
+        own = frozen.raw(probes)
         if n >= ONE_SPLIT:
             fold = order[: n // 4]
-            return self._unseen(x, fold), f"{fold.size:,} held-out training rows"
+            return self._unseen(x, fold, probes, own), f"{fold.size:,} held-out training rows"
         folds = np.array_split(order, FOLDS)
-        return np.concatenate([self._unseen(x, fold) for fold in folds]), f"training rows, held out in {FOLDS} folds"
+        return np.concatenate(
+            [self._unseen(x, fold, probes, own) for fold in folds]
+        ), f"training rows, held out in {FOLDS} folds"
 
-    def _unseen(self, x: Floats, fold: Ints) -> Floats:
-        seen = np.ones(x.shape[0], dtype=bool)
-        seen[fold] = False
-        return self._frozen(x[seen], self.seed).raw(x[fold])
+    def _unseen(self, x: Floats, fold: Ints, probes: Floats, own: Floats) -> Floats:
+        """float64[fold]: scores by a detector fitted on the other rows, on the scale of the one fitted on all.
+
+        Raw scales move with the number of rows (OCSVM, LODA). `own` are the final detector's scores of `probes`,
+        rows that neither has seen; the fold's are brought to the same median and interquartile range.
+        """
+        others = np.setdiff1d(np.arange(x.shape[0]), fold)
+        frozen = self._frozen(x[others], self.seed)
+        low, middle, high = np.quantile(frozen.raw(probes), [0.25, 0.5, 0.95])
+        own_low, own_middle, own_high = np.quantile(own, [0.25, 0.5, 0.95])
+        stretch = (own_high - own_low) / (high - low) if high > low and own_high > own_low else 1.0
+        return own_middle + (frozen.raw(x[fold]) - middle) * stretch
 
     def _evidence(self, rows: _Rows, fitted: int, held_out: str) -> Evidence:
         notes = []
@@ -187,6 +210,14 @@ class _Rows:
         size = min(weights.size, most)
         marks = (np.arange(size) + generator.random()) * weights.sum() / size
         return np.searchsorted(np.cumsum(weights), marks, side="right").clip(0, weights.size - 1)
+
+
+def _between(x: Floats, seed: int) -> Floats:
+    """float64[≤ 500, d]: rows whose every cell lies between those of two training rows, so that no detector saw them."""
+    generator = np.random.default_rng(seed)
+    rows = min(x.shape[0], PROBES)
+    first, second = (np.take_along_axis(x, generator.integers(0, len(x), (rows, x.shape[1])), axis=0) for _ in "ab")
+    return first + (second - first) * generator.uniform(-0.5, 1.5, (rows, x.shape[1]))
 
 
 def _one_a_row(name: str, values: ArrayLike, rows: int) -> Floats:

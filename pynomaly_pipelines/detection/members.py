@@ -11,7 +11,7 @@ from typing import Any, cast
 from pynomaly_pipelines.detection.arrays import Floats
 from pynomaly_pipelines.detection.frozen.base import Frozen
 from pynomaly_pipelines.detection.offered import Offer, pyod_class, settings
-from pynomaly_pipelines.operations.errors import DetectorError, NotEnoughData
+from pynomaly_pipelines.operations.errors import DetectorError
 
 
 def check_settings(offered: Offer, parameters: dict[str, Any]) -> None:
@@ -28,12 +28,6 @@ def check_settings(offered: Offer, parameters: dict[str, Any]) -> None:
 
 def fit_frozen(offered: Offer, x: Floats, seed: int, parameters: dict[str, Any]) -> Frozen:
     """PyOD's detector fitted on float64[n, d] and frozen."""
-    if x.shape[0] < offered.least_rows:
-        raise NotEnoughData(
-            f"{x.shape[0]} training rows",
-            rule=f"{offered.name} needs at least {offered.least_rows}.",
-            fix="wait for more data or widen the training window",
-        )
     seeded = {offered.seed: seed} if offered.seed else {}
     model = pyod_class(offered)(**parameters, **seeded)
     with warnings.catch_warnings():

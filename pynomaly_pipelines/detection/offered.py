@@ -15,7 +15,7 @@ class Offer:
     """A detector that production may use.
 
     home: PyOD's module and class; frozen: our module and class; seed: the name of its seed parameter, if it draws;
-    least_rows: fewest rows it can be fitted on; most_rows: above this many it is fitted on a sample; row_bytes and
+    least_rows: fewest rows it can be fitted on; counted: a setting that says how many more it needs, and its default; most_rows: above this many it is fitted on a sample; row_bytes and
     row_seconds: what a row of 20 columns costs at fit, measured.
     """
 
@@ -25,10 +25,19 @@ class Offer:
     method: str
     seed: str | None = None
     least_rows: int = 2
+    counted: tuple[str, int] | None = None
     most_rows: int = 100_000
     row_bytes: int = 1_000
     row_seconds: float = 5e-5
     limits: tuple[str, ...] = ()
+
+    def needs(self, parameters: dict[str, Any]) -> int:
+        """The fewest rows it can be fitted on with these settings."""
+        if self.counted is None:
+            return self.least_rows
+        name, default = self.counted
+        count = parameters.get(name, default)
+        return max(self.least_rows, count + 1) if isinstance(count, int) else self.least_rows
 
 
 OFFERS = {
@@ -69,6 +78,7 @@ OFFERS = {
             "knn:KNN",
             "neighbours:Neighbours.freeze",
             "Distance to the k nearest training rows (Ramaswamy, Rastogi & Shim 2000).",
+            counted=("n_neighbors", 5),
             most_rows=2_048,
             limits=("Distances are in the columns' own units: scale them, or use 'auto', which does.",),
         ),
@@ -104,6 +114,7 @@ OFFERS = {
             "gaussian:Mixture.freeze",
             "Minus the log density of a Gaussian mixture.",
             seed="random_state",
+            counted=("n_components", 1),
             most_rows=50_000,
         ),
         Offer(
@@ -130,6 +141,7 @@ OFFERS = {
             "Cluster-based local outlier factor (He, Xu & Deng 2003) on k-means clusters.",
             seed="random_state",
             least_rows=16,
+            counted=("n_clusters", 8),
             most_rows=50_000,
             limits=("Distances are in the columns' own units.", "Fails where no cluster is clearly large."),
         ),
@@ -155,7 +167,7 @@ OFFERS = {
             "neighbours:Neighbours.freeze_sample",
             "Distance to the nearest of a few sampled rows (Sugiyama & Borgwardt 2013).",
             seed="random_state",
-            least_rows=20,
+            counted=("subset_size", 20),
             limits=("Distances are in the columns' own units.",),
         ),
     )
