@@ -57,8 +57,6 @@ class Lake:
         """
         data = storable(data, where=f"{pipeline}/{noun}")
         self._refuse_strays(pipeline, noun, partitions, data)
-        predicate = f"{PARTITION} IN ({', '.join(_quoted(key) for key in partitions)})"
-
         def write() -> Commit:
             table = self._open(pipeline, noun)
             if table is None:
@@ -67,7 +65,7 @@ class Lake:
             if not partitions:
                 return Commit(table.version(), 0, self.uri(pipeline, noun))
             fitted = _fitted(data, _arrow_schema(table), where=f"{pipeline}/{noun}")
-            return self._write(table, fitted, self.uri(pipeline, noun), predicate=predicate)
+            return self._write(table, fitted, self.uri(pipeline, noun), predicate=_among(partitions))
 
         return _retrying(write, what=f"replacing {len(partitions)} partition(s) of {pipeline}/{noun}")
 
@@ -283,12 +281,10 @@ def _arrow_schema(table: Any) -> pa.Schema:
 
 
 def _scan(table: Any, schema: pa.Schema, partitions: Sequence[str] | None, columns: list[str] | None) -> pa.Table:
-    chosen = None
-    if partitions is not None and PARTITION in schema.names:
-        # As `partitions`, not `filters`: a filter first turns the statistics of every file of the table into Arrow.
-        chosen = [(PARTITION, "in", list(partitions))]
+    # Not `filters`: they first turn the statistics of every file of the table into Arrow.
+    pruned = None if partitions is None or PARTITION not in schema.names else _among(partitions)
     wanted = None if columns is None else list(dict.fromkeys([*columns, *_order_columns(schema)]))
-    return table.to_pyarrow_table(partitions=chosen, columns=wanted)
+    return table.to_pyarrow_dataset(file_pruning_predicate=pruned).to_table(columns=wanted)
 
 
 def _order_columns(schema: pa.Schema) -> list[str]:
@@ -331,8 +327,10 @@ def _retrying(action: Callable[[], T], *, what: str) -> T:
     raise AssertionError("unreachable")
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _among(partitions: Sequence[str]) -> str:
+    """The rows of these partitions, in SQL."""
+    quoted = ("'" + key.replace("'", "''") + "'" for key in partitions)
+    return f"{PARTITION} IN ({', '.join(quoted)})"
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:

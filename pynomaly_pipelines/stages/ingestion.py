@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -166,16 +166,45 @@ def _sampled_types(spec: PipelineSpec, declared: Types, project: Path) -> Types:
             if name in declared or name in OWN_COLUMNS:
                 continue
             if spec.source.type == "parquet":
+                if pa.types.is_null(column.type):
+                    continue
                 natural[name] = _wider(natural.get(name), reading.natural_type(column.type), column)
             else:
                 samples.setdefault(name, []).append(pc.unique(column))
-    return natural | {name: conversion.inferred(pa.chunked_array(found)) for name, found in samples.items()}
+    texts = {name: pa.chunked_array(found) for name, found in samples.items()}
+    found = {name: _found_type(spec, name, column) for name, column in texts.items()}
+    return natural | {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _found_type(spec: PipelineSpec, name: str, texts: pa.Array | pa.ChunkedArray) -> pa.DataType | None:
+    """Type of a column by its values. Without any: none yet, or what the spec's use of the column suggests."""
+    if texts.null_count < len(texts):
+        return conversion.inferred(texts)
+    if name not in named_columns(spec):
+        return None
+    return pa.float64() if _is_to_be_a_number(spec, name) else pa.string()
+
+
+def _is_to_be_a_number(spec: PipelineSpec, name: str) -> bool:
+    """Whether the spec learns from the column, or holds it against numbers."""
+    told = [e for e in spec.expectations if name in e.columns]
+    bounds = [e.arguments.get(bound) for e in told for bound in ("min_value", "max_value", "sum_total")]
+    label = None if spec.labels is None else spec.labels.column
+    return name in (*spec.features, *spec.values, label) or any(isinstance(bound, int | float) for bound in bounds)
 
 
 def _wider(before: pa.DataType | None, found: pa.DataType, column: pa.ChunkedArray) -> pa.DataType:
     if before is None or before == found or column.null_count == len(column):
         return found if before is None else before
     return pa.float64() if _is_number(before) and _is_number(found) else pa.string()
+
+
+def named_columns(spec: PipelineSpec) -> tuple[str, ...]:
+    """Columns that a role or an expectation needs."""
+    time = () if spec.time is None else (spec.time,)
+    label = () if spec.labels is None or spec.labels.column is None else (spec.labels.column,)
+    expected = [name for e in spec.expectations if e.name != "expect_column_to_exist" for name in e.columns]
+    return tuple(dict.fromkeys((*time, *spec.key, *spec.features, *spec.series, *spec.values, *label, *expected)))
 
 
 def required_columns(spec: PipelineSpec) -> tuple[str, ...]:
@@ -284,19 +313,21 @@ def _placed(spec: PipelineSpec, batch: _Batch, types: Types) -> pa.Table:
 
 
 def _with_times(spec: PipelineSpec, table: pa.Table, types: Types) -> tuple[pa.Table, list[tuple[int, str]]]:
-    """Columns of times, which text files leave as texts, in UTC; and columns no file had a type for, in one."""
+    """Texts -> times, and -> what they look like where no type is known. A new column without a value is left out."""
     problems: list[tuple[int, str]] = []
-    if spec.source.type == "parquet":
-        return table, problems
-    for place, name in enumerate(table.column_names):
-        if name in (ROW, REJECTED, _FILE) or not _is_text(table[name]):
-            continue
+    for name in [n for n in table.column_names if n not in (ROW, REJECTED, _FILE) and _is_text(table[n])]:
         column = table[name].combine_chunks()
-        kind = types.get(name) or conversion.inferred(column)
-        values, bad = conversion.converted(column, kind, spec.timezone)
-        if kind != pa.string():
-            problems += [(i, f"{name}={reading.shown(column[i].as_py())} {why}") for i, why in bad.items()]
-            table = table.set_column(place, name, values)
+        kind = types.get(name)
+        if kind is None and (spec.source.type != "parquet" or pa.types.is_null(column.type)):
+            kind = _found_type(spec, name, column)
+            if kind is None:
+                table = table.drop_columns([name])
+                continue
+        if kind is None or kind == column.type:
+            continue
+        values, bad = conversion.converted(column.cast(pa.string()), kind, spec.timezone)
+        problems += [(i, f"{name}={reading.shown(column[i].as_py())} {why}") for i, why in bad.items()]
+        table = table.set_column(table.column_names.index(name), name, values)
     return table, problems
 
 
@@ -494,7 +525,7 @@ def _report(
         rows=rows.num_rows,
         rejected=sum(count.rejected for count in counts.values()),
         partitions={key: counts.get(key, PartitionCounts(0, 0)) for key in done},
-        files=tuple(batch.reports),
+        files=tuple(replace(r, new=tuple(n for n in r.new if n in rows.column_names)) for r in batch.reports),
         schema=pa.schema([f for f in rows.schema if f.name not in OWN_COLUMNS]),
         commit=commit,
         failures=failures,

@@ -345,6 +345,8 @@ def natural_type(kind: pa.DataType) -> pa.DataType:
         return pa.int64()
     if pa.types.is_timestamp(kind) or pa.types.is_date64(kind):
         return conversion.TIME
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return pa.float64()
+    if pa.types.is_null(kind):
+        return kind
     return pa.string()

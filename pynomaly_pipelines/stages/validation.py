@@ -19,7 +19,7 @@ from pynomaly_pipelines.partitions import Partition
 from pynomaly_pipelines.resources.tables import PARTITION, Commit, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec, Severity
 from pynomaly_pipelines.stages.expectations import KNOWN, check_expectations
-from pynomaly_pipelines.stages.ingestion import OWN_COLUMNS, RAW, SOURCE
+from pynomaly_pipelines.stages.ingestion import OWN_COLUMNS, RAW, SOURCE, named_columns
 from pynomaly_pipelines.stages.reading import REJECTED, ROW, TEXT, shown
 
 VALIDATED, QUARANTINE = "validated", "quarantine"
@@ -269,14 +269,6 @@ def _judge_keys(spec: PipelineSpec, raw: pa.Table, verdict: _Verdict) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ partitions
-
-
-def named_columns(spec: PipelineSpec) -> tuple[str, ...]:
-    """Columns that a role or an expectation names."""
-    time = () if spec.time is None else (spec.time,)
-    label = () if spec.labels is None or spec.labels.column is None else (spec.labels.column,)
-    expected = [name for e in spec.expectations if e.name != "expect_column_to_exist" for name in e.columns]
-    return tuple(dict.fromkeys((*time, *spec.key, *spec.features, *spec.series, *spec.values, *label, *expected)))
 
 
 def _missing_columns(spec: PipelineSpec, schema: pa.Schema) -> list[str]:

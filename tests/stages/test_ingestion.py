@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -61,12 +62,11 @@ def test_types_are_found_in_the_files(zone: Make) -> None:
         "day": pa.date32(),
         "zip": pa.string(),
         "mixed": pa.string(),
-        "nothing": pa.float64(),
         "seen": pa.timestamp("us", "UTC"),
     }
     row = shop.lake.read("shop", "raw").to_pylist()[1]
     assert (row["count"], row["share"], row["yes"], row["day"]) == (None, 1000.0, False, date(2025, 1, 2))
-    assert (row["zip"], row["mixed"], row["nothing"], row["seen"]) == ("10115", "x", None, moment(2025, 1, 1, 9))
+    assert (row["zip"], row["mixed"], row["seen"]) == ("10115", "x", moment(2025, 1, 1, 9))
 
 
 def test_types_hold_for_files_spread_over_all_there_are(zone: Make) -> None:
@@ -75,6 +75,23 @@ def test_types_hold_for_files_spread_over_all_there_are(zone: Make) -> None:
         shop.drop(f"2025-01-{day:02d}.csv", f"at,amount\n2025-01-{day:02d},{day if day < 30 else '0.5'}\n")
     report = shop.ingest(DAY)
     assert report.schema.field("amount").type == pa.float64()
+
+
+def test_a_column_gets_its_type_with_its_first_value(zone: Make) -> None:
+    shop = zone()
+    shop.drop("2025-01-01.csv", HEADER + "2025-01-01,,1\n")
+    assert shop.ingest(DAY).schema.names == ["at", "amount"]
+    shop.drop("2025-01-02.csv", HEADER + "2025-01-02,apple,1\n")
+    report = shop.ingest("2025-01-02")
+    assert (report.schema.field("item").type, report.files[0].new) == (pa.string(), ("item",))
+
+
+@pytest.mark.parametrize("attributes", [{"features": ["amount"]}, {"columns": {"amount": "number"}}])
+def test_a_column_without_values_that_the_pipeline_names_is_a_number(zone: Make, attributes: dict[str, Any]) -> None:
+    shop = zone(**attributes)
+    shop.drop("2025-01-01.csv", HEADER + "2025-01-01,apple,\n2025-01-01,pear,NaN\n")
+    assert shop.ingest(DAY).schema.field("amount").type == pa.float64()
+    assert shop.rows()["amount"].isna().all()
 
 
 def test_declared_types_rule(zone: Make) -> None:
