@@ -240,8 +240,8 @@ def log_spread(spread: Floats, jump_scale: float) -> Floats:
 def outlines(model: SeriesModel, time: Ints, value: Floats, first: int = 0) -> Floats:
     """float64[n, OUTLINE_PARTS] of the last `window` values, squashed so that no point dominates a window."""
     span = SLACK * model.window * model.step
-    whole = kernels.carried(time, value, model.window, span)
-    squashed = np.arcsinh((whole - model.value_centre) / model.value_scale)
+    filled = kernels.carried(time, np.clip(value, -LARGEST, LARGEST), model.window, span)
+    squashed = np.arcsinh((filled - model.value_centre) / model.value_scale)
     return kernels.outlines(time, squashed, first, model.window, span, OUTLINE_PARTS)
 
 
