@@ -348,7 +348,7 @@ def _cell(value: object) -> str:
 
 def _write_bytes(content: bytes, output: Path | None) -> None:
     if output is None:
-        click.get_binary_stream("stdout").write(content)
+        sys.stdout.buffer.write(content)
     else:
         output.write_bytes(content)
 

@@ -76,6 +76,17 @@ class Calendar:
             return Partition(WHOLE)
         return self.partition(self._floor(moment.astimezone(self.zone)).strftime(_FORMATS[self.cadence]))
 
+    def latest_complete(self, moment: datetime) -> Partition | None:
+        """The last partition that has ended at a moment; None before the first one has."""
+        if self.cadence == "whole":
+            return Partition(WHOLE)
+        stop = self.end()
+        border = moment if stop is None or stop.start is None else min(moment, stop.start)
+        current = self.containing(border)
+        assert current.start is not None
+        before = self.containing(current.start - timedelta(seconds=1))
+        return before if before >= self.first() and before.start >= self.first().start else None  # type: ignore[operator]
+
     def keys_of(self, times: pd.Series) -> pd.Series:
         """Partition key of each UTC timestamp; missing where the time is missing."""
         if self.cadence == "whole":

@@ -26,7 +26,7 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
     """Everything Dagster needs to know of one pipeline."""
     live = (settings or Settings.from_environment()).live
     wiring = Wiring(spec)
-    assets = [
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         source_asset(spec),
         raw_asset(wiring),
         validated_assets(wiring),
@@ -382,13 +382,11 @@ def latest_schedule(wiring: Wiring, ingest: Any) -> dg.ScheduleDefinition:
         default_status=_status(Settings.from_environment().live, dg.DefaultScheduleStatus),
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        parts = wiring.partitions_def
-        if parts is None:
-            return dg.RunRequest(run_key=None, tags={"pynomaly/trigger": "schedule"})
-        latest = parts.get_last_partition_key(current_time=context.scheduled_execution_time)
+        latest = Calendar(spec).latest_complete(context.scheduled_execution_time)
         if latest is None:
             return dg.SkipReason(f"no partition of {spec.name} is complete yet; the first starts on {spec.start}")
-        return dg.RunRequest(partition_key=latest, tags={"pynomaly/trigger": "schedule"})
+        key = None if latest.key == WHOLE else latest.key
+        return dg.RunRequest(partition_key=key, tags={"pynomaly/trigger": "schedule"})
 
     return schedule
 

@@ -160,4 +160,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
             if data.user_failure_data is not None and data.user_failure_data.description:
                 yield data.user_failure_data.description
             elif data.error is not None:
-                yield data.error.message.strip()
+                root = data.error
+                while root.cause is not None:
+                    root = root.cause
+                yield root.message.strip()

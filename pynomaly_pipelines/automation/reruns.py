@@ -88,7 +88,7 @@ def failed_assets(context: dg.RunFailureSensorContext, selected: Sequence[dg.Ass
         )
         if (event := record.dagster_event) is not None
     }
-    return sorted((key for key in selected if key not in made), key=lambda key: key.path) or list(selected)
+    return [key for key in selected if key not in made] or list(selected)
 
 
 def _again(

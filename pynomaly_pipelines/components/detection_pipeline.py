@@ -22,7 +22,7 @@ attributes:
 """
 
 
-class PipelineScaffolder(Scaffolder):  # type: ignore[type-arg]
+class PipelineScaffolder(Scaffolder):
     """Writes a first, valid `defs.yaml`."""
 
     def scaffold(self, request: ScaffoldRequest[Any]) -> None:
@@ -45,9 +45,9 @@ class DetectionPipeline(dg.Component):
         return PipelineSpec
 
     @classmethod
-    def load(cls, attributes: BaseModel, context: dg.ComponentLoadContext) -> Self:
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Attributes -> component, templates filled in and the name taken from the folder."""
-        raw = attributes.model_dump(exclude_unset=True)
+        raw = {} if attributes is None else attributes.model_dump(exclude_unset=True)
         filled = context.resolution_context.at_path("attributes").resolve_value(raw)
         folder = Path(context.path)
         return cls(specfile.resolved({**filled, "name": filled.get("name") or folder.name}, folder / "defs.yaml"))

@@ -6,6 +6,7 @@ are checked before use.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class ScorerModel:
         """Score rows: columns `score` in [0, 1] and `raw_score`."""
         import pandas as pd
 
-        found = self.scorer.assess(frame, top=0)
+        found = self.scorer.assess(with_zones(frame), top=0)
         return pd.DataFrame({"score": found.score, "raw_score": found.raw_score}, index=frame.index)
 
 
@@ -42,4 +43,19 @@ def signature(example: pd.DataFrame) -> ModelSignature:
     from mlflow.models import infer_signature
 
     answer = pd.DataFrame({"score": np.zeros(1), "raw_score": np.zeros(1)})
-    return infer_signature(example, answer)
+    with warnings.catch_warnings():
+        # A hint that whole-number columns can't hold missing values; ours are what validation let through.
+        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column", UserWarning)
+        return infer_signature(without_zones(example), answer)
+
+
+def without_zones(frame: pd.DataFrame) -> pd.DataFrame:
+    """Timestamps as naive UTC, the only ones an MLflow signature knows."""
+    zoned = frame.select_dtypes("datetimetz").columns
+    return frame.assign(**{name: frame[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
+
+
+def with_zones(frame: pd.DataFrame) -> pd.DataFrame:
+    """Naive timestamps as the UTC ones that pipelines train on."""
+    naive = frame.select_dtypes("datetime").columns
+    return frame.assign(**{name: frame[name].dt.tz_localize("UTC") for name in naive})

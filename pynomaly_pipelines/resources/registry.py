@@ -329,7 +329,7 @@ def _log_pyfunc(run_id: str, model_id: str, model: TrainedModel) -> str:
     from mlflow.models import Model
 
     from pynomaly_pipelines import __version__
-    from pynomaly_pipelines.resources.pyfunc import signature
+    from pynomaly_pipelines.resources.pyfunc import signature, without_zones
 
     with tempfile.TemporaryDirectory() as place, _quiet():
         folder = Path(place) / SCORER_FOLDER
@@ -344,7 +344,7 @@ def _log_pyfunc(run_id: str, model_id: str, model: TrainedModel) -> str:
             loader_module=LOADER,
             data_path=str(folder),
             signature=signature(model.example),
-            input_example=model.example,
+            input_example=without_zones(model.example),
             pip_requirements=[f"pynomaly-pipelines=={__version__}"],
         )
     return str(logged.model_uri)

@@ -61,7 +61,8 @@ def detector_frame(spec: PipelineSpec, table: pa.Table) -> pd.DataFrame:
     """
     if spec.kind == "series":
         return _long_frame(spec, table)
-    return table.select(feature_names(spec, table.schema)).to_pandas()
+    frame: pd.DataFrame = table.select(feature_names(spec, table.schema)).to_pandas()
+    return frame
 
 
 def series_names(spec: PipelineSpec, frame: pd.DataFrame, value: str) -> pd.Series:

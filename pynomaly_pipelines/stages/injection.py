@@ -92,7 +92,7 @@ def _into_points(frame: pd.DataFrame, first: int, kind: str, rng: np.random.Gene
     values = frame[VALUE].to_numpy("float64").copy()
     length = 1 if kind == "spike" else SHIFT_POINTS
     spans = []
-    for rows in frame.groupby(SERIES, sort=True).indices.values():
+    for rows in map(np.asarray, frame.groupby(SERIES, sort=True).indices.values()):
         late = rows[rows >= first]
         if len(late) < 2 * length:
             continue

@@ -62,7 +62,7 @@ def series_scores(
         points: long frame with `timestamp`, `series`, `value`.
         scores: one per point.
     """
-    groups = points.groupby("series", sort=True).indices
+    groups = {str(name): np.asarray(rows) for name, rows in points.groupby("series").indices.items()}
     order = sorted(groups, key=lambda name: -float(np.nanmax(np.nan_to_num(scores[groups[name]]))))[:limit]
     figure, all_axes = _grid(len(order))
     for name, axes in zip(sorted(order), all_axes, strict=True):

@@ -85,8 +85,8 @@ def assess_rows(
     scores = found.score[start:]
     scored = identity.assign(score=scores, raw_score=found.raw_score[start:], threshold=threshold)
     scored["is_anomaly"] = np.nan_to_num(scores) > threshold
-    scored["reasons"] = _reasons(spec, scorer, inputs, start, _explained(scorer, spec, scores, threshold))
-    return scored
+    reasons = _reasons(spec, scorer, inputs, start, _explained(scorer, spec, scores, threshold))
+    return scored.assign(reasons=pd.Series(reasons, index=scored.index, dtype="object"))
 
 
 def to_arrow(spec: PipelineSpec, scored: pd.DataFrame, validated: pa.Schema) -> pa.Table:
@@ -139,8 +139,10 @@ def _past(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, score
     first = min(partitions)
     if spec.kind != "series" or first.start is None:
         return None
-    calendar = Calendar(spec)
-    oldest = calendar.containing(first.start - pd.Timedelta(scorer.history))
+    from pynomaly_pipelines.detection.series import SeriesScorer
+
+    assert isinstance(scorer, SeriesScorer)
+    oldest = Calendar(spec).containing(first.start - scorer.history)
     known = sorted(lake.counts(spec.name, "validated"))
     keys = [key for key in known if oldest.key <= key < first.key]
     return lake.read(spec.name, "validated", partitions=keys) if keys else None
@@ -153,7 +155,7 @@ def _identity_columns(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
 
 
 def _identity(spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame) -> pd.DataFrame:
-    identity = table.select(_identity_columns(spec, table.schema)).to_pandas()
+    identity: pd.DataFrame = table.select(_identity_columns(spec, table.schema)).to_pandas()
     if spec.kind == "records":
         return identity
     points = identity.iloc[frame[ORIGIN].to_numpy()].reset_index(drop=True)
@@ -163,7 +165,7 @@ def _identity(spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame) -> pd.Da
 def _explained(scorer: Scorer, spec: PipelineSpec, scores: np.ndarray, threshold: float) -> np.ndarray:
     """Which rows get reasons: it depends on the row's own score and the model alone."""
     floor = min(threshold, float(scorer.score_at_tail(min(0.5, EXPLAINED_TAIL * spec.alert_rate))))
-    return np.nan_to_num(scores) >= floor
+    return np.asarray(np.nan_to_num(scores) >= floor)
 
 
 def _reasons(
@@ -175,7 +177,7 @@ def _reasons(
     if len(rows) == 0:
         return reasons
     if spec.kind == "records":
-        explanation, places = scorer.explain(inputs.iloc[start + rows], top=spec.reasons), range(len(rows))
+        explanation, places = scorer.explain(inputs.iloc[start + rows], top=spec.reasons), list(range(len(rows)))
     else:
         # A point is explained by its past, so the whole frame has to be there.
         explanation, places = scorer.explain(inputs, top=spec.reasons), (start + rows).tolist()

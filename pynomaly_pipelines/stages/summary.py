@@ -59,7 +59,7 @@ def top_scores(
         if most is not None and len(kept) > 64:
             kept = [pd.concat(kept).nlargest(most, "score")]
     if not kept:
-        return lake.read(spec.name, "scores", partitions=[]).to_pandas()
+        kept = [lake.read(spec.name, "scores", partitions=[]).to_pandas()]
     everything = pd.concat(kept, ignore_index=True)
     ordered = everything.sort_values("score", ascending=False, kind="stable", na_position="last")
     return (ordered if most is None else ordered.head(most)).reset_index(drop=True)
@@ -100,7 +100,7 @@ def as_json_lines(scores: pd.DataFrame) -> Iterable[str]:
 def _flags(spec: PipelineSpec, lake: Lake) -> np.ndarray:
     if not lake.exists(spec.name, "scores"):
         return np.zeros(0, dtype=bool)
-    return lake.read(spec.name, "scores", columns=["is_anomaly"]).column("is_anomaly").to_numpy(zero_copy_only=False)
+    return np.asarray(lake.read(spec.name, "scores", columns=["is_anomaly"]).column("is_anomaly"), dtype=bool)
 
 
 def _rows(spec: PipelineSpec, lake: Lake, noun: str) -> int:

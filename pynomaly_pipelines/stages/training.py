@@ -240,7 +240,7 @@ def _described(
 def example_rows(spec: PipelineSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """A few rows for the model's signature; a series shows one series' last points."""
     if spec.kind == "series":
-        one = frame[frame[SERIES] == frame[SERIES].iloc[0]]
+        one: pd.DataFrame = frame[frame[SERIES] == frame[SERIES].iloc[0]]
         return one[[TIMESTAMP, SERIES, "value"]].tail(5).reset_index(drop=True)
     return frame.head(5)
 
