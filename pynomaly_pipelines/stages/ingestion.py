@@ -149,16 +149,11 @@ def column_types(spec: PipelineSpec, lake: Lake, project: Path) -> Types:
 
 def _sampled_types(spec: PipelineSpec, declared: Types, project: Path) -> Types:
     """Types that hold for the values of up to twenty files, spread over all there are."""
-    files = landing.landed(spec, project)
-    if spec.source.dated:
-        files = [file for file, _ in landing.dated_files(spec, files)]
-    count = min(_SAMPLE_FILES, len(files))
-    places = sorted({round(i) for i in np.linspace(0, len(files) - 1, count)}) if files else []
     samples: dict[str, list[pa.Array]] = {}
     natural: Types = {}
-    for place in places:
+    for file in _spread(spec, project):
         try:
-            rows = _read_file(spec, files[place], {}, project, most=_SAMPLE_BYTES)[0]
+            rows = _read_file(spec, file, {}, project, most=_SAMPLE_BYTES)[0]
         except SourceUnreadable:
             continue
         for name in rows.table.column_names:
@@ -174,6 +169,35 @@ def _sampled_types(spec: PipelineSpec, declared: Types, project: Path) -> Types:
     texts = {name: pa.chunked_array(found) for name, found in samples.items()}
     found = {name: _found_type(spec, name, column) for name, column in texts.items()}
     return natural | {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _spread(spec: PipelineSpec, project: Path) -> list[LandedFile]:
+    """Up to twenty files, spread evenly over all there are, the first and the last among them."""
+    files = landing.landed(spec, project)
+    if spec.source.dated:
+        files = [file for file, _ in landing.dated_files(spec, files)]
+    if len(files) <= _SAMPLE_FILES:
+        return files
+    return [files[round(place)] for place in np.linspace(0, len(files) - 1, _SAMPLE_FILES)]
+
+
+def sample(spec: PipelineSpec, project: Path) -> pa.Table:
+    """Rows of up to twenty files as `raw` would have them, less their texts; of long files only the beginning.
+
+    Raises:
+        SourceMissing: no file matches.
+        SourceUnreadable: none of the files can be read.
+    """
+    files = _spread(spec, project)
+    if not files:
+        raise landing.no_match(spec, project)
+    types = _sampled_types(spec, {}, project)
+    batch = _Batch()
+    for file in files:
+        batch.add(spec, file, (WHOLE,), types, project, most=_SAMPLE_BYTES)
+    if not batch.tables:
+        raise next(iter(batch.errors.values()))
+    return _placed(spec, batch, types).drop_columns([_FILE])
 
 
 def _found_type(spec: PipelineSpec, name: str, texts: pa.Array | pa.ChunkedArray) -> pa.DataType | None:
@@ -235,12 +259,22 @@ class _Batch:
     ) -> _Batch:
         batch = cls()
         for file, keys in pairs:
-            batch._add(spec, file, keys, types, project)
+            batch.add(spec, file, keys, types, project)
         return batch
 
-    def _add(self, spec: PipelineSpec, file: LandedFile, keys: tuple[str, ...], types: Types, project: Path) -> None:
+    def add(
+        self,
+        spec: PipelineSpec,
+        file: LandedFile,
+        keys: tuple[str, ...],
+        types: Types,
+        project: Path,
+        *,
+        most: int | None = None,
+    ) -> None:
+        """Read one file, or note why it can't be read."""
         try:
-            rows, digest = _read_file(spec, file, types, project)
+            rows, digest = _read_file(spec, file, types, project, most=most)
             _refuse_missing(spec, rows.table, file)
         except (SourceUnreadable, SchemaError) as error:
             self.errors[file.path] = error

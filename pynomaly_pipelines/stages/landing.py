@@ -248,6 +248,15 @@ def available(spec: PipelineSpec, lake: Lake, project: Path) -> list[str]:
     return sorted({key for _, keys in pairs for key in keys})
 
 
+def no_match(spec: PipelineSpec, project: Path) -> SourceMissing:
+    """There is no file at all."""
+    return SourceMissing(
+        f"no file matches {spec.source.path!r} (looked in {project})",
+        rule=f"pipeline {spec.name!r} reads its rows from there",
+        fix="put a file there, or correct `source: {path: …}`",
+    )
+
+
 def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
     """Partitions with files that are new or changed since they were ingested, each with a digest of its files' state.
 
@@ -272,11 +281,7 @@ def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
 def _some(spec: PipelineSpec, project: Path) -> list[LandedFile]:
     files = landed(spec, project)
     if not files:
-        raise SourceMissing(
-            f"no file matches {spec.source.path!r} (looked in {project})",
-            rule=f"pipeline {spec.name!r} reads its rows from there",
-            fix="put a file there, or correct `source: {path: …}`",
-        )
+        raise no_match(spec, project)
     return files
 
 

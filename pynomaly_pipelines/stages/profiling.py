@@ -1,0 +1,354 @@
+"""A data file becomes a first `defs.yaml`: roles of its columns, partitions and expectations, with comments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pynomaly_pipelines.operations.errors import NotEnoughData, SpecError
+from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages import ingestion, landing
+
+_TYPES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl",
+          ".ndjson": "jsonl", ".json": "jsonl"}  # fmt: skip
+_TIME_NAMES = re.compile(r"time|date|(^|_)(at|ts|when|day|hour|month)($|_)", re.IGNORECASE)
+_KEY_NAMES = re.compile(r"(^|_)(id|key|uuid|guid|number|nr|no|code|ref)$|^id(_|$)|Id$|ID$")
+_LABEL_NAMES = re.compile(
+    r"^(is_)?(label|target|anomaly|anomalous|outlier|fraud|class|failure|malignant)s?$", re.IGNORECASE
+)
+_CLOCK_NAMES = re.compile(r"^(year|month|day|minute|second)s?$", re.IGNORECASE)
+_CADENCES = ("hourly", "daily", "weekly", "monthly")
+_HOURS = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": 730.0}
+_HOURS_WORTH_PARTITIONS = 24 * 14
+_ROWS_A_PARTITION = 24
+_MOST_PARTITIONS = 2_000
+_MOST_CATEGORIES = 12
+_MOST_VALUES_OF_A_CATEGORY = 100
+_MOST_SERIES_VALUES = 8
+_MOST_FEATURES_LISTED = 20
+_MOST_RANGES = 4
+_MOST_SETS = 2
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """What each column is for."""
+
+    time: str | None
+    key: tuple[str, ...]
+    series: tuple[str, ...]
+    values: tuple[str, ...]
+    label: str | None
+    features: tuple[str, ...]
+    ignored: dict[str, str]
+    """Column -> why a detector should not see it."""
+
+    @property
+    def kind(self) -> str:
+        """records or series."""
+        return "series" if self.values else "records"
+
+
+def propose(path: Path, name: str) -> str:
+    """Look at a CSV, Parquet or JSON lines file, or at a glob of them, and write a `defs.yaml` that fits it.
+
+    Raises:
+        SpecError: the file's ending says no known format.
+        SourceMissing: no such file.
+        SourceUnreadable: it can't be read.
+        NotEnoughData: it has no column to learn from.
+    """
+    source = _source(path)
+    draft = PipelineSpec.model_validate({"name": name, "source": source})
+    rows = ingestion.sample(draft, Path())
+    frame = rows.select([n for n in rows.column_names if n not in ingestion.OWN_COLUMNS]).to_pandas()
+    roles = _roles(frame)
+    if not roles.features and not roles.values:
+        raise NotEnoughData(
+            f"{path} has no column that a detector could learn from; it has {', '.join(map(repr, frame.columns))}",
+            rule="a feature is a number, a truth value or a category that varies",
+            fix="name a file with such columns",
+        )
+    return "\n".join(_lines(name, draft, frame, roles)) + "\n"
+
+
+# ---------------------------------------------------------------------------------------------------- source
+
+
+def _source(path: Path) -> dict[str, Any]:
+    kind = _TYPES.get(path.suffix.lower())
+    if kind is None:
+        raise SpecError(
+            f"{path} ends in {path.suffix!r}",
+            rule=f"files end in {', '.join(sorted(_TYPES))}",
+            fix="rename it, or write defs.yaml by hand with `source: {type: …}`",
+        )
+    source: dict[str, Any] = {"type": kind, "path": path.as_posix()}
+    files = landing.landed(PipelineSpec.model_validate({"name": "draft", "source": source}), Path())
+    if kind == "csv" and files:
+        source |= _csv_dialect(Path(files[0].path))
+    return source
+
+
+def _csv_dialect(path: Path) -> dict[str, str]:
+    """Delimiter and encoding, where they are not the usual ones."""
+    with path.open("rb") as stream:
+        data = stream.read(1 << 20)
+    header = data.split(b"\n", 1)[0]
+    delimiter = max(",;\t|", key=lambda mark: header.count(mark.encode()))
+    dialect = {} if delimiter == "," else {"delimiter": delimiter}
+    try:
+        data[: data.rfind(b"\n") + 1].decode()
+    except UnicodeDecodeError:
+        dialect["encoding"] = "cp1252"
+    return dialect
+
+
+# ----------------------------------------------------------------------------------------------------- roles
+
+
+def _roles(frame: pd.DataFrame) -> _Roles:
+    time = _time_column(frame)
+    label = next((n for n in frame.columns if _LABEL_NAMES.match(n) and _is_binary(frame[n])), None)
+    ignored = {n: why for n in frame.columns if n not in (time, label) and (why := _not_a_feature(frame, n))}
+    seen = [n for n in frame.columns if n not in (time, label, *ignored)]
+    numbers = [n for n in seen if pd.api.types.is_numeric_dtype(frame[n]) and frame[n].dtype != bool]
+    categories = [n for n in seen if n not in numbers]
+    series = _series_columns(frame, time, categories)
+    if series is not None and 0 < len(numbers) <= _MOST_SERIES_VALUES and set(seen) == {*numbers, *series}:
+        return _Roles(time, (), series, tuple(numbers), label, (), ignored)
+    key = _key(frame, time, ignored, categories)
+    seen = [n for n in seen if n not in key]
+    return _Roles(time, key, (), (), label, tuple(seen), {n: why for n, why in ignored.items() if n not in key})
+
+
+def _time_column(frame: pd.DataFrame) -> str | None:
+    """The column of times that is most complete, best named, finest, and first."""
+    found: list[str] = [n for n in frame.columns if _is_time(frame[n]) and frame[n].notna().mean() >= 0.99]
+
+    def merit(name: str) -> tuple[bool, bool, int]:
+        return bool(_TIME_NAMES.search(name)), _is_moment(frame[name]), int(frame[name].nunique())
+
+    return max(found, key=merit, default=None)
+
+
+def _is_moment(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.DatetimeTZDtype)
+
+
+def _is_time(column: pd.Series) -> bool:
+    return _is_moment(column) or (column.dtype == object and {type(value) for value in column} <= {date, type(None)})
+
+
+def _is_binary(column: pd.Series) -> bool:
+    """Zeros and ones (or false and true), the ones rare."""
+    values = column.dropna()
+    return bool(len(values) and values.isin([0, 1]).all() and 0 < values.astype(float).mean() <= 0.5)
+
+
+def _not_a_feature(frame: pd.DataFrame, name: str) -> str:
+    """Why a detector should not see a column; empty if it should."""
+    column = frame[name]
+    distinct = column.nunique()
+    if distinct <= 1:
+        return "constant"
+    if _is_time(column):
+        return "another time"
+    if _CLOCK_NAMES.match(name):
+        return "part of a time"
+    whole = pd.api.types.is_integer_dtype(column) or pd.api.types.is_string_dtype(column)
+    if whole and (distinct == column.notna().sum() and distinct > 20 and (_KEY_NAMES.search(name) or _is_text(column))):
+        return "an id"
+    if pd.api.types.is_integer_dtype(column) and _KEY_NAMES.search(name):
+        return "an id"
+    if _is_text(column) and column.dropna().str.len().mean() > 40:
+        return "free text"
+    if _is_text(column) and distinct > _MOST_VALUES_OF_A_CATEGORY:
+        return "too many values"
+    return ""
+
+
+def _is_text(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype)
+
+
+def _series_columns(frame: pd.DataFrame, time: str | None, categories: Sequence[str]) -> tuple[str, ...] | None:
+    """The categories that, with a regular clock, identify a row; None if the rows are no series."""
+    if time is None or not _is_moment(frame[time]) or len(frame) < 20:
+        return None
+    names = list(categories)
+    if len(names) > 2 or frame.duplicated([*names, time]).any():
+        return None
+    ordered = frame.sort_values([*names, time])
+    groups = ordered.groupby(names, sort=False, dropna=False)[time] if names else ordered[time]
+    steps = groups.diff().dropna()
+    regular = len(steps) > 0 and (steps == steps.mode().iloc[0]).mean() >= 0.8
+    return tuple(names) if regular else None
+
+
+def _key(frame: pd.DataFrame, time: str | None, ignored: dict[str, str], categories: Sequence[str]) -> tuple[str, ...]:
+    """What identifies a row: an id, or an id or category with the time; nothing if neither does."""
+    ids = sorted((n for n, why in ignored.items() if why == "an id"), key=lambda n: not _KEY_NAMES.search(n))
+    for name in ids:
+        if frame[name].is_unique and frame[name].notna().all():
+            return (name,)
+    if time is None:
+        return ()
+    for name in (*ids, *categories):
+        if not frame.duplicated([time, name]).any() and frame[name].notna().all():
+            return (time, name)
+    return ()
+
+
+# ------------------------------------------------------------------------------------------------ partitions
+
+
+def _partition(draft: PipelineSpec, frame: pd.DataFrame, time: str | None) -> dict[str, Any]:
+    """The finest partitions that still hold a handful of rows each, and the path with the date, if its name has one."""
+    if time is None:
+        return {}
+    moments = pd.to_datetime(frame[time].dropna(), utc=True)
+    hours = max((moments.max() - moments.min()).total_seconds() / 3600, 1.0)
+    dated = _dated_path(draft, moments)
+    if dated:
+        return {"partition": "daily", "start": moments.min().date(), "path": dated}
+    return {"partition": _cadence(len(moments), hours), "start": moments.min().date()} if hours >= 24 else {}
+
+
+def _cadence(rows: int, hours: float) -> str:
+    """The finest with enough rows a partition; hours only where there are few of them."""
+    for cadence in _CADENCES[hours > _HOURS_WORTH_PARTITIONS :]:
+        if rows / hours * _HOURS[cadence] >= _ROWS_A_PARTITION and hours / _HOURS[cadence] <= _MOST_PARTITIONS:
+            return cadence
+    return "monthly"
+
+
+def _dated_path(draft: PipelineSpec, moments: pd.Series) -> str | None:
+    """The path with `%Y-%m-%d` for the day in its name, if all files' rows are of the day their names say."""
+    path = draft.source.path
+    found = re.search(r"(?<!\d)(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)", Path(path).name)
+    if found is None or Path(path).name.count(found.group()) > 1:
+        return None
+    year, dash, month, day = found.groups()
+    if not (moments.dt.strftime("%Y%m%d") == year + month + day).all():
+        return None
+    return path[: -len(Path(path).name)] + Path(path).name.replace(found.group(), f"%Y{dash}%m{dash}%d")
+
+
+# --------------------------------------------------------------------------------------------- expectations
+
+
+def _expectations(frame: pd.DataFrame, roles: _Roles) -> Iterator[str]:
+    watched = [*roles.series, *(roles.values or roles.features)]
+    always = [n for n in (*roles.key, *watched) if frame[n].notna().all() and n != roles.time]
+    if always:
+        yield f"expect_column_values_to_not_be_null: {{column: {_yaml(always[0])}}}"
+    sets = [n for n in watched if _is_text(frame[n]) and frame[n].nunique() <= _MOST_CATEGORIES]
+    for name in sets[:_MOST_SETS]:
+        values = ", ".join(_yaml(value) for value in sorted(frame[name].dropna().unique()))
+        yield f"expect_column_values_to_be_in_set: {{column: {_yaml(name)}, value_set: [{values}]}}"
+    numbers = [n for n in watched if pd.api.types.is_numeric_dtype(frame[n]) and frame[n].dtype != bool]
+    for name in numbers[:_MOST_RANGES]:
+        low, high = _range(frame[name])
+        yield f"expect_column_values_to_be_between: {{column: {_yaml(name)}, min_value: {low}, max_value: {high}}}"
+
+
+def _range(column: pd.Series) -> tuple[str, str]:
+    """The values seen, with as much room again on either side; what was never negative stays so."""
+    low, high = float(column.min()), float(column.max())
+    room = high - low
+    floor = 0.0 if 0 <= low <= room else _outward(low - room, down=True)
+    return _number(floor), _number(_outward(high + room, down=False))
+
+
+def _outward(value: float, *, down: bool) -> float:
+    """Rounded to two digits, away from the data."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (np.floor(np.log10(abs(value))) - 1)
+    return float((np.floor if down else np.ceil)(value / unit) * unit)
+
+
+def _number(value: float) -> str:
+    text = f"{value:.6g}"
+    return text if "e" not in text else (str(int(value)) if value == int(value) else f"{value:.12f}".rstrip("0"))
+
+
+# ------------------------------------------------------------------------------------------------------ text
+
+
+def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -> Iterator[str]:
+    partition = _partition(draft, frame, roles.time)
+    source = draft.source.model_dump(exclude_defaults=True) | {"type": draft.source.type}
+    source["path"] = partition.pop("path", source["path"])
+    seen = f"{len(frame):,} rows of {draft.source.path}"
+    yield f"# A first description of {name}, from {seen}. It is yours now: look it over."
+    yield "type: pynomaly_pipelines.components.DetectionPipeline"
+    yield "attributes:"
+    what, title = "points" if roles.values else "rows", name.replace("_", " ")
+    yield f"  description: {_yaml(f'Unusual {what} of {title}')}"
+    if roles.kind == "series":
+        yield "  kind: series # each value of each series is watched over time"
+    parts = ", ".join(f"{key}: {_yaml(value)}" for key, value in sorted(source.items(), key=lambda kv: kv[0] != "type"))
+    yield f"  source: {{{parts}}}"
+    yield from _time_lines(frame, roles, partition)
+    yield from _role_lines(roles)
+    expectations = list(_expectations(frame, roles))
+    if expectations:
+        yield "  expectations: # rows that break one go to quarantine, with the reason"
+        yield from (f"    - {line}" for line in expectations)
+    if roles.label:
+        yield f"  labels: {{column: {_yaml(roles.label)}}} # 1 for a known anomaly; no detector sees it"
+
+
+def _time_lines(frame: pd.DataFrame, roles: _Roles, partition: dict[str, Any]) -> Iterator[str]:
+    if roles.time is None:
+        yield "  # No column of times was found, so that all rows are one partition."
+        return
+    yield f"  time: {_yaml(roles.time)}"
+    if _is_moment(frame[roles.time]):
+        yield "  timezone: UTC # of times without an offset, and of the partitions' borders"
+    for key, value in partition.items():
+        comment = " # hourly, daily, weekly, monthly or whole" if key == "partition" else ""
+        yield f"  {key}: {value}{comment}"
+    latest = pd.to_datetime(frame[roles.time].dropna(), utc=True).max()
+    if latest > pd.Timestamp.now("UTC"):
+        yield f"  allow_future: true # the latest row is of {latest.date()}"
+
+
+def _role_lines(roles: _Roles) -> Iterator[str]:
+    if roles.key:
+        yield f"  key: {_names(roles.key)} # identifies a row; a second one with the same key is quarantined"
+    if roles.series:
+        yield f"  series: {_names(roles.series)} # identifies a series"
+    if roles.values:
+        yield f"  values: {_names(roles.values)}"
+    if roles.features and len(roles.features) <= _MOST_FEATURES_LISTED:
+        yield f"  features: {_names(roles.features)} # what a detector sees"
+    if roles.ignored:
+        reasons = dict.fromkeys(roles.ignored.values())
+        named = {reason: [n for n, why in roles.ignored.items() if why == reason] for reason in reasons}
+        why = "; ".join(f"{reason}: {', '.join(names[:4])}" for reason, names in named.items())
+        yield f"  ignore: {_names(tuple(roles.ignored))} # {why}".replace("\n", " ")
+
+
+def _names(names: Sequence[str]) -> str:
+    return "[" + ", ".join(_yaml(name) for name in names) + "]"
+
+
+def _yaml(value: object) -> str:
+    """A value inside a flow mapping; plain where that is safe."""
+    text = str(value)
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./%-]*( [A-Za-z0-9_./%-]+)*", text):
+        return json.dumps(text, ensure_ascii=False)
+    if isinstance(value, str) and text.lower() in ("true", "false", "yes", "no", "on", "off", "null", "y", "n"):
+        return json.dumps(text)
+    return text
