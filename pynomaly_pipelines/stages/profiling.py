@@ -164,13 +164,13 @@ def _not_a_feature(frame: pd.DataFrame, name: str) -> str:
         return "another time"
     if _CLOCK_NAMES.match(name):
         return "part of a time"
+    if _is_text(column) and column.dropna().str.len().mean() > 40:
+        return "free text"
     whole = pd.api.types.is_integer_dtype(column) or pd.api.types.is_string_dtype(column)
     if whole and (distinct == column.notna().sum() and distinct > 20 and (_KEY_NAMES.search(name) or _is_text(column))):
         return "an id"
     if pd.api.types.is_integer_dtype(column) and _KEY_NAMES.search(name):
         return "an id"
-    if _is_text(column) and column.dropna().str.len().mean() > 40:
-        return "free text"
     if _is_text(column) and distinct > _MOST_VALUES_OF_A_CATEGORY:
         return "too many values"
     return ""
