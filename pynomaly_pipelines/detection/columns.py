@@ -246,10 +246,14 @@ class Encoder:
 
     encodings: tuple[_Encoding, ...]
     owners: Ints = field(init=False, compare=False, repr=False)
+    plain: Floats | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         counts = [encoding.features for encoding in self.encodings]
         object.__setattr__(self, "owners", np.repeat(np.arange(len(counts)), counts))
+        plain = [e for e in self.encodings if type(e) is Numeric and e.features == 1]
+        rows = np.array([[e.median, e.low, e.high] for e in plain], dtype=np.float64).T
+        object.__setattr__(self, "plain", rows if len(plain) == len(counts) else None)
 
     @classmethod
     def learn(cls, frame: pd.DataFrame) -> Encoder:
@@ -281,12 +285,24 @@ class Encoder:
                 rule=f"The model was fitted on {', '.join(e.name for e in self.encodings)}.",
                 fix="give the frame these columns, or train again without them",
             )
+        plain = self._plain(frame)
+        if plain is not None:
+            return plain
         out = np.empty((len(frame), self.features))
         place = 0
         for encoding in self.encodings:
             out[:, place : place + encoding.features] = encoding.encode(frame[encoding.name])
             place += encoding.features
         return out
+
+    def _plain(self, frame: pd.DataFrame) -> Floats | None:
+        """The features at once where every column is numeric without gaps at training, and a float64 now."""
+        if self.plain is None or not (frame.dtypes == np.float64).all():
+            return None
+        medians, low, high = self.plain
+        places = frame.columns.get_indexer(pd.Index([e.name for e in self.encodings]))
+        x = frame.to_numpy()[:, places]
+        return np.clip(np.where(np.isnan(x), medians, x), low, high)
 
     def usual(self) -> Objects:
         """object[columns]: what is usual in each column, for people."""

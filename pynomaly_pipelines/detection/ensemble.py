@@ -36,7 +36,7 @@ class Ensemble(Frozen):
         k = int(np.clip(round(0.05 * z.shape[0]), 1, 100))
         sample = np.random.default_rng(seed).permutation(z.shape[0])[:2000]
         members = (
-            Neighbours(np.ascontiguousarray(z[sample].T), np.ones(z.shape[1]), min(k, sample.size), 1, "mean"),
+            Neighbours(np.ascontiguousarray(z[sample].T), min(k, sample.size), 1, "mean"),
             _trimmed(z),
             fit_frozen(OFFERS["IForest"], z, seed, {}),
         )

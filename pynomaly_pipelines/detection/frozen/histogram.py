@@ -13,7 +13,8 @@ from pynomaly_pipelines.detection.frozen.base import Frozen
 
 @dataclass(frozen=True, eq=False)
 class Histogram(Frozen):
-    """edges: float64[bins + d], scores: float64[bins] = -log2(density + alpha), starts: int64[d + 1], floors: float64[d].
+    """edges: float64[bins + d], scores: float64[bins] = -log2(density + alpha), starts: int64[d + 1],
+    bounds: float64[3, d], each histogram's ends and its bins per unit; floors: float64[d].
 
     `floors` is what a column adds for values outside its histogram, as in PyOD.
     """
@@ -21,6 +22,7 @@ class Histogram(Frozen):
     edges: Floats
     scores: Floats
     starts: Ints
+    bounds: Floats
     floors: Floats
     tolerance: float
 
@@ -34,22 +36,24 @@ class Histogram(Frozen):
         scores = [-np.log2(np.asarray(h) + model.alpha) for h in _columns(model.hist_)]
         starts = np.concatenate([[0], np.cumsum([s.size for s in scores])]).astype(np.int64)
         floors = np.array([s.max() for s in scores])
-        return cls(np.concatenate(edges), np.concatenate(scores), starts, floors, float(model.tol))
+        low, high = np.array([e[0] for e in edges]), np.array([e[-1] for e in edges])
+        bounds = np.stack([low, high, np.diff(starts) / (high - low)])
+        return cls(np.concatenate(edges), np.concatenate(scores), starts, bounds, floors, float(model.tol))
 
     def raw(self, x: Floats) -> Floats:
-        from pynomaly_pipelines.detection.frozen import kernels
-
-        x = matrix(x, self.floors.size)
-        return kernels.histogram_sum(x, self.edges, self.scores, self.starts, self.floors, self.tolerance)
+        return self._look_up(x, keep=False)[0]
 
     def contributions(self, x: Floats) -> Floats:
         """Each column's score above the lowest it can have: additive up to that constant."""
+        return self._look_up(x, keep=True)[1] - np.minimum.reduceat(self.scores, self.starts[:-1])
+
+    def _look_up(self, x: Floats, *, keep: bool) -> tuple[Floats, Floats]:
         from pynomaly_pipelines.detection.frozen import kernels
 
         x = matrix(x, self.floors.size)
-        parts = kernels.histogram(x, self.edges, self.scores, self.starts, self.floors, self.tolerance)
-        lowest = np.minimum.reduceat(self.scores, self.starts[:-1])
-        return parts - lowest
+        return kernels.histogram(
+            x, self.edges, self.scores, self.starts, self.bounds, self.floors, self.tolerance, keep
+        )
 
 
 def _columns(per_feature: Any) -> list[Any]:

@@ -15,67 +15,47 @@ from pynomaly_pipelines.detection.compiled import compiled
 
 
 @compiled
-def histogram(x: Floats, edges: Floats, scores: Floats, starts: AnyArray, floors: Floats, tolerance: float) -> Floats:
-    """float64[n, d] of ``-log2(density + alpha)`` per column, from concatenated equal-width histograms."""
-    rows, columns = x.shape
-    out = np.empty((rows, columns))
-    for i in range(rows):
-        for j in range(columns):
-            # A histogram of b bins has b scores from starts[j] and b + 1 edges from starts[j] + j.
-            first = starts[j]
-            bins = starts[j + 1] - first
-            edge = first + j
-            low, high = edges[edge], edges[edge + bins]
-            value = x[i, j]
-            width_low, width_high = edges[edge + 1] - low, high - edges[edge + bins - 1]
-            if value < low:
-                inside = low - value <= width_low * tolerance
-                out[i, j] = scores[first] if inside else floors[j]
-            elif value > high:
-                inside = value - high <= width_high * tolerance
-                out[i, j] = scores[first + bins - 1] if inside else floors[j]
-            else:
-                guess = int((value - low) / (high - low) * bins)
-                guess = min(max(guess, 0), bins - 1)
-                while guess > 0 and value <= edges[edge + guess]:
-                    guess -= 1
-                while guess < bins - 1 and value > edges[edge + guess + 1]:
-                    guess += 1
-                out[i, j] = scores[first + guess]
-    return out
+def histogram(
+    x: Floats,
+    edges: Floats,
+    scores: Floats,
+    starts: AnyArray,
+    bounds: Floats,
+    floors: Floats,
+    tolerance: float,
+    keep: bool,
+) -> tuple[Floats, Floats]:
+    """Row sums float64[n] of ``-log2(density + alpha)`` and, with `keep`, the terms float64[n, d], else [0, 0].
 
-
-@compiled
-def histogram_sum(
-    x: Floats, edges: Floats, scores: Floats, starts: AnyArray, floors: Floats, tolerance: float
-) -> Floats:
-    """float64[n]: the row sums of `histogram`, without the matrix between."""
+    Equal-width histograms end to end: one of b bins has b scores from starts[j] and b + 1 edges from starts[j] + j;
+    bounds: float64[3, d], its ends and its bins per unit.
+    """
     rows, columns = x.shape
-    out = np.empty(rows)
+    sums = np.empty(rows)
+    terms = np.empty((rows, columns)) if keep else np.empty((0, 0))
     for i in range(rows):
         total = 0.0
         for j in range(columns):
-            first = starts[j]
-            bins = starts[j + 1] - first
-            edge = first + j
-            low, high = edges[edge], edges[edge + bins]
-            value = x[i, j]
+            value, low, high, first = x[i, j], bounds[0, j], bounds[1, j], starts[j]
+            last, edge = starts[j + 1] - 1, first + j
             if value < low:
-                inside = low - value <= (edges[edge + 1] - low) * tolerance
-                total += scores[first] if inside else floors[j]
+                term = scores[first] if low - value <= (edges[edge + 1] - low) * tolerance else floors[j]
             elif value > high:
-                inside = value - high <= (high - edges[edge + bins - 1]) * tolerance
-                total += scores[first + bins - 1] if inside else floors[j]
+                width = high - edges[last + j]
+                term = scores[last] if value - high <= width * tolerance else floors[j]
             else:
-                guess = int((value - low) / (high - low) * bins)
-                guess = min(max(guess, 0), bins - 1)
-                while guess > 0 and value <= edges[edge + guess]:
+                guess = min(int((value - low) * bounds[2, j]), last - first)
+                # the product is off by at most one bin; PyOD's bins are open below and closed above
+                if guess > 0 and value <= edges[edge + guess]:
                     guess -= 1
-                while guess < bins - 1 and value > edges[edge + guess + 1]:
+                elif guess < last - first and value > edges[edge + guess + 1]:
                     guess += 1
-                total += scores[first + guess]
-        out[i] = total
-    return out
+                term = scores[first + guess]
+            total += term
+            if keep:
+                terms[i, j] = term
+        sums[i] = total
+    return sums, terms
 
 
 @compiled
@@ -159,42 +139,65 @@ def quadratic_drops(x: Floats, location: Floats, precision: Floats) -> Floats:
 
 
 @compiled
-def nearest(x: Floats, references: Floats, scales: Floats, power: int, k: int) -> tuple[Floats, AnyArray]:
+def _add_gaps(total: Floats, x: Floats, references: Floats, start: int, size: int, power: int) -> None:
+    """total[:size] = the distances (squared for power 2) of one row, float64[d], to references start … start + size.
+
+    Four columns at a time: `total` is read and written a quarter as often. The order of additions is fixed.
+    """
+    columns = x.size
+    for m in range(size):
+        total[m] = 0.0
+    j = 0
+    while j + 4 <= columns:
+        a, b, c, d = x[j], x[j + 1], x[j + 2], x[j + 3]
+        p, q = references[j, start : start + size], references[j + 1, start : start + size]
+        r, s = references[j + 2, start : start + size], references[j + 3, start : start + size]
+        if power == 2:
+            for m in range(size):
+                e, f, g, h = a - p[m], b - q[m], c - r[m], d - s[m]
+                total[m] += (e * e + f * f) + (g * g + h * h)
+        elif power == 1:
+            for m in range(size):
+                total[m] += (abs(a - p[m]) + abs(b - q[m])) + (abs(c - r[m]) + abs(d - s[m]))
+        else:
+            for m in range(size):
+                near, far = max(abs(a - p[m]), abs(b - q[m])), max(abs(c - r[m]), abs(d - s[m]))
+                total[m] = max(total[m], max(near, far))
+        j += 4
+    while j < columns:
+        a, p = x[j], references[j, start : start + size]
+        if power == 2:
+            for m in range(size):
+                total[m] += (a - p[m]) * (a - p[m])
+        elif power == 1:
+            for m in range(size):
+                total[m] += abs(a - p[m])
+        else:
+            for m in range(size):
+                total[m] = max(total[m], abs(a - p[m]))
+        j += 1
+
+
+@compiled
+def nearest(x: Floats, references: Floats, power: int, k: int) -> tuple[Floats, AnyArray]:
     """Distances float64[n, k], ascending, and indices int64[n, k] of the k nearest references.
 
     references: float64[d, m], columns first, so that the inner loop runs over references and vectorises.
-    power: 1 Manhattan, 2 Euclidean, 0 Chebyshev. Each difference is multiplied by scales[j] first.
+    power: 1 Manhattan, 2 Euclidean, 0 Chebyshev.
     """
-    rows, columns = x.shape
+    rows = x.shape[0]
     count = references.shape[1]
-    distances = np.empty((rows, k))
-    indices = np.empty((rows, k), dtype=np.int64)
-    block = 512
-    total = np.empty(block)
+    distances = np.full((rows, k), np.inf)
+    indices = np.zeros((rows, k), dtype=np.int64)
+    total = np.empty(512)
     for i in range(rows):
-        for q in range(k):
-            distances[i, q] = np.inf
-            indices[i, q] = 0
-        for start in range(0, count, block):
-            size = min(block, count - start)
-            for m in range(size):
-                total[m] = 0.0
-            for j in range(columns):
-                value, scale = x[i, j], scales[j]
-                column = references[j, start : start + size]
-                if power == 2:
-                    for m in range(size):
-                        gap = (value - column[m]) * scale
-                        total[m] += gap * gap
-                elif power == 1:
-                    for m in range(size):
-                        total[m] += abs(value - column[m]) * scale
-                else:
-                    for m in range(size):
-                        total[m] = max(total[m], abs(value - column[m]) * scale)
+        worst = np.inf
+        for start in range(0, count, 512):
+            size = min(512, count - start)
+            _add_gaps(total, x[i], references, start, size, power)
             for m in range(size):
                 gap = total[m]
-                if gap < distances[i, k - 1]:
+                if gap < worst:
                     place = k - 1
                     while place > 0 and distances[i, place - 1] > gap:
                         distances[i, place] = distances[i, place - 1]
@@ -202,6 +205,7 @@ def nearest(x: Floats, references: Floats, scales: Floats, power: int, k: int) -
                         place -= 1
                     distances[i, place] = gap
                     indices[i, place] = start + m
+                    worst = distances[i, k - 1]
         if power == 2:
             for q in range(k):
                 distances[i, q] = math.sqrt(distances[i, q])
@@ -213,7 +217,8 @@ def walk(x: AnyArray, features: AnyArray, thresholds: AnyArray, leaves: Floats, 
     """float64[n]: the sum over trees of the depth at which a row is isolated, in complete heap-ordered trees.
 
     x: float32[n, d]; features: int32[trees, 2**levels - 1]; thresholds: float32, same shape; leaves:
-    float64[trees, 2**levels]. Eight rows go down a tree side by side, to overlap the waits for memory.
+    float64[trees, 2**levels]. Eight rows go down a tree side by side, or one row down eight trees, to overlap the
+    waits for memory.
     """
     rows = x.shape[0]
     trees, inner = features.shape
@@ -239,8 +244,29 @@ def walk(x: AnyArray, features: AnyArray, thresholds: AnyArray, leaves: Floats, 
             out[i + 5] += leaves[t, f - inner]
             out[i + 6] += leaves[t, g - inner]
             out[i + 7] += leaves[t, h - inner]
+    eight = trees - trees % 8
     for i in range(whole, rows):
-        for t in range(trees):
+        for t in range(0, eight, 8):
+            a = b = c = d = e = f = g = h = 0
+            for _ in range(levels):
+                a = 2 * a + 1 + (x[i, features[t, a]] > thresholds[t, a])
+                b = 2 * b + 1 + (x[i, features[t + 1, b]] > thresholds[t + 1, b])
+                c = 2 * c + 1 + (x[i, features[t + 2, c]] > thresholds[t + 2, c])
+                d = 2 * d + 1 + (x[i, features[t + 3, d]] > thresholds[t + 3, d])
+                e = 2 * e + 1 + (x[i, features[t + 4, e]] > thresholds[t + 4, e])
+                f = 2 * f + 1 + (x[i, features[t + 5, f]] > thresholds[t + 5, f])
+                g = 2 * g + 1 + (x[i, features[t + 6, g]] > thresholds[t + 6, g])
+                h = 2 * h + 1 + (x[i, features[t + 7, h]] > thresholds[t + 7, h])
+            # added one by one, in the order of the trees, as above: the same bits
+            out[i] += leaves[t, a - inner]
+            out[i] += leaves[t + 1, b - inner]
+            out[i] += leaves[t + 2, c - inner]
+            out[i] += leaves[t + 3, d - inner]
+            out[i] += leaves[t + 4, e - inner]
+            out[i] += leaves[t + 5, f - inner]
+            out[i] += leaves[t + 6, g - inner]
+            out[i] += leaves[t + 7, h - inner]
+        for t in range(eight, trees):
             a = 0
             for _ in range(levels):
                 a = 2 * a + 1 + (x[i, features[t, a]] > thresholds[t, a])

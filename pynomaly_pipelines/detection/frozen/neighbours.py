@@ -17,10 +17,9 @@ METHODS = ("largest", "mean", "median")
 
 @dataclass(frozen=True, eq=False)
 class Neighbours(Frozen):
-    """references: float64[d, m], columns first; scales: float64[d]; k neighbours, joined by `method`."""
+    """references: float64[d, m], columns first; k neighbours, joined by `method`."""
 
     references: Floats
-    scales: Floats
     k: int
     power: int
     method: str
@@ -32,21 +31,21 @@ class Neighbours(Frozen):
         """A fitted ``pyod.models.knn.KNN`` as its training rows."""
         rows = np.asarray(model.neigh_._fit_X, dtype=np.float64)
         power = power_of(model.metric, model.p)
-        return cls(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), int(model.n_neighbors), power, model.method)
+        return cls(np.ascontiguousarray(rows.T), int(model.n_neighbors), power, model.method)
 
     @classmethod
     def freeze_sample(cls, model: Any) -> Self:
         """A fitted ``pyod.models.sampling.Sampling`` as its subset: the distance to its nearest row."""
         rows = np.asarray(model.subset, dtype=np.float64)
         power = power_of("euclidean" if model.metric == "minkowski" else model.metric, 2)
-        return cls(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), 1, power, "largest")
+        return cls(np.ascontiguousarray(rows.T), 1, power, "largest")
 
     def search(self, x: Floats) -> tuple[Floats, Ints]:
         """Distances float64[n, k], ascending, and the indices int64[n, k] of the neighbours."""
         from pynomaly_pipelines.detection.frozen import kernels
 
-        x = matrix(x, self.scales.size)
-        return kernels.nearest(x, self.references, self.scales, self.power, self.k)
+        x = matrix(x, self.references.shape[0])
+        return kernels.nearest(x, self.references, self.power, self.k)
 
     def raw(self, x: Floats) -> Floats:
         return self.join(self.search(x)[0])
@@ -69,7 +68,7 @@ class Neighbours(Frozen):
         """float64[n, d]: mean over the neighbours of ``|x - reference|`` (its square for Euclidean distances)."""
         total = np.zeros_like(x)
         for neighbour in indices.T:
-            gap = np.abs(x - self.references[:, neighbour].T) * self.scales
+            gap = np.abs(x - self.references[:, neighbour].T)
             total += gap * gap if self.power == 2 else gap
         return total / self.k
 
@@ -92,7 +91,7 @@ class LocalDensity(Frozen):
         lof = model.detector_
         rows = np.asarray(lof._fit_X, dtype=np.float64)
         k, power = int(lof.n_neighbors_), power_of(model.metric, model.p)
-        neighbours = Neighbours(np.ascontiguousarray(rows.T), np.ones(rows.shape[1]), k, power, "largest")
+        neighbours = Neighbours(np.ascontiguousarray(rows.T), k, power, "largest")
         reaches = np.ascontiguousarray(lof._distances_fit_X_[:, k - 1])
         return cls(neighbours, reaches, np.ascontiguousarray(lof._lrd))
 
