@@ -140,9 +140,8 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
         with told(context):
             tables = lake.open()
             report = ingest(spec, wiring.partitions(context), tables, lake.project_folder)
-        presentation.per_partition(
-            context, wiring.key("raw"), {key: counts.rows for key, counts in report.partitions.items()}
-        )
+        figures = {key: {"rows": n.rows, "rejected": n.rejected} for key, n in report.partitions.items()}
+        presentation.counted(context, wiring.key("raw"), figures)
         yield dg.MaterializeResult(
             asset_key=wiring.key("raw"),
             metadata=presentation.of_ingestion(spec, tables, report),
@@ -193,8 +192,11 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
         with told(context):
             tables = lake.open()
             report = validate(spec, wiring.partitions(context), tables)
-        presentation.per_partition(context, wiring.key("validated"), report.valid_per_partition)
-        presentation.per_partition(context, wiring.key("quarantine"), report.quarantined_per_partition)
+        for noun, rows in (
+            ("validated", report.valid_per_partition),
+            ("quarantine", report.quarantined_per_partition),
+        ):
+            presentation.counted(context, wiring.key(noun), {key: {"rows": count} for key, count in rows.items()})
         yield dg.MaterializeResult(
             asset_key=wiring.key("quarantine"), metadata=presentation.of_quarantine(spec, tables, report)
         )
@@ -340,9 +342,8 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
         with told(context):
             tables, models = lake.open(), registry.open()
             report = score(spec, wiring.partitions(context), tables, models, run_id=context.run_id)
-        presentation.per_partition(
-            context, wiring.key("scores"), {k: rows for k, (rows, _) in report.per_partition.items()}
-        )
+        figures = {key: {"rows": rows, "anomalies": found} for key, (rows, found) in report.per_partition.items()}
+        presentation.counted(context, wiring.key("scores"), figures)
         yield dg.MaterializeResult(
             asset_key=wiring.key("scores"), metadata=presentation.of_scores(spec, tables, models, report)
         )

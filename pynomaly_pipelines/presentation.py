@@ -26,12 +26,16 @@ PREVIEW_ROWS = 5
 WIDEST_PREVIEW = 12
 
 
-def per_partition(context: dg.AssetExecutionContext, key: dg.AssetKey, rows: Mapping[str, int]) -> None:
-    """Give each partition of a run its own row count."""
-    if not (context.has_partition_key or context.has_partition_key_range):
-        return
-    for partition, count in rows.items():
-        context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=key, partition_key=partition)
+def counted(context: dg.AssetExecutionContext, key: dg.AssetKey, figures: Mapping[str, Mapping[str, float]]) -> None:
+    """Give each partition of a run its own figures; without partitions, give them to the asset.
+
+    Args:
+        figures: partition -> name -> figure; `rows` is also what Dagster plots as the partition's row count.
+    """
+    partitioned = context.has_partition_key or context.has_partition_key_range
+    for partition, found in figures.items():
+        shown = {**found, "dagster/partition_row_count": int(found["rows"])} if partitioned else dict(found)
+        context.add_asset_metadata(shown, asset_key=key, partition_key=partition if partitioned else None)
 
 
 def of_ingestion(spec: PipelineSpec, lake: Lake, report: IngestReport) -> Metadata:
@@ -39,8 +43,6 @@ def of_ingestion(spec: PipelineSpec, lake: Lake, report: IngestReport) -> Metada
     unreadable = [file for file in report.files if file.status != "read"]
     found = {
         **_table(spec, lake, "raw", report.commit, sorted(report.partitions)),
-        "rows": report.rows,
-        "rejected": report.rejected,
         "files": len(report.files),
     }
     if unreadable:
@@ -65,8 +67,6 @@ def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> M
     keys = sorted(report.partitions)
     return {
         **_table(spec, lake, "validated", report.validated, keys),
-        "rows": report.valid,
-        "quarantined": report.quarantined,
         "report": dg.MetadataValue.md(report.markdown()),
     }
 
@@ -76,8 +76,6 @@ def of_quarantine(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> M
     keys = sorted(key for key, counts in report.partitions.items() if counts.quarantined)
     return {
         **_table(spec, lake, "quarantine", report.quarantine, keys),
-        "rows": report.quarantined,
-        "share": report.quarantined / max(1, report.rows),
         "reasons": dg.MetadataValue.md(_counted(report.reasons)),
     }
 
@@ -171,9 +169,6 @@ def of_scores(spec: PipelineSpec, lake: Lake, registry: Registry, report: Scorin
     """What `scores` shows."""
     return {
         **_location(spec, lake, "scores", report.commit),
-        "rows": report.rows,
-        "anomalies": report.anomalies,
-        "alert_rate": report.anomalies / max(1, report.rows),
         "unscored": report.unscored,
         "threshold": report.threshold,
         "model_version": report.version.number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,23 +59,24 @@ class Project:
                 problems += _deeper(entry)
         return problems
 
-    @property
     def dagster_home(self) -> Path:
-        """Where Dagster finds its `dagster.yaml`: DAGSTER_HOME, this project, or the home of the product."""
-        if "DAGSTER_HOME" in os.environ:
-            return Path(os.environ["DAGSTER_HOME"])
-        if (self.settings.project / "dagster.yaml").exists():
-            return self.settings.project
-        return self.settings.home / "dagster"
+        """The folder Dagster keeps its state in: DAGSTER_HOME, or one in the home with the project's `dagster.yaml`."""
+        if self.settings.dagster_home is not None:
+            return self.settings.dagster_home
+        folder = self.settings.home / "dagster"
+        folder.mkdir(parents=True, exist_ok=True)
+        own = self.settings.project / "dagster.yaml"
+        if own.exists():
+            shutil.copyfile(own, folder / "dagster.yaml")
+        return folder
 
     def instance(self) -> dg.DagsterInstance:
         """The instance that runs are recorded in, the same one the UI shows."""
         import dagster as dg
 
-        self.dagster_home.mkdir(parents=True, exist_ok=True)
         # Paths in the project's dagster.yaml are relative to the project, for every process alike.
         os.chdir(self.settings.project)
-        return dg.DagsterInstance.from_config(str(self.dagster_home))
+        return dg.DagsterInstance.from_config(str(self.dagster_home()))
 
 
 def _declared_module(folder: Path) -> str | None:

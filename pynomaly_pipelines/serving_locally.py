@@ -138,17 +138,16 @@ class Stack:
             say("stopped")
 
     def _variables(self, live: bool) -> dict[str, str]:
-        home = self._project.dagster_home
-        home.mkdir(parents=True, exist_ok=True)
-        return {
-            **os.environ,
-            "DAGSTER_HOME": str(home),
-            "PYNOMALY_LIVE": "1" if live else os.environ.get("PYNOMALY_LIVE", "0"),
-            "PYNOMALY_REGISTRY_UI": f"http://{HOST}:{self.mlflow_port}",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "PYTHONUNBUFFERED": "1",
-        }
+        settings = self._project.settings
+        return settings.child_environment(
+            DAGSTER_HOME=str(self._project.dagster_home()),
+            PYNOMALY_PROJECT=str(settings.project),
+            PYNOMALY_LIVE="1" if live or settings.live else "0",
+            PYNOMALY_REGISTRY_UI=f"http://{HOST}:{self.mlflow_port}",
+            MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+            MLFLOW_DISABLE_TELEMETRY="true",
+            PYTHONUNBUFFERED="1",
+        )
 
     def _services(self) -> list[Service]:
         settings, logs = self._project.settings, self._project.settings.home / "logs"

@@ -23,6 +23,8 @@ class Settings:
     """PYNOMALY_ARTIFACTS: where MLflow keeps new models. Default: `artifacts` in the home."""
     registry_ui: str
     """PYNOMALY_REGISTRY_UI: address of the MLflow UI, for links."""
+    dagster_home: Path | None
+    """DAGSTER_HOME: Dagster's own folder. Default: `dagster` in the home."""
     live: bool
     """PYNOMALY_LIVE=1: schedules and sensors start switched on."""
 
@@ -39,8 +41,13 @@ class Settings:
             registry=env.get("PYNOMALY_REGISTRY", f"sqlite:///{home / 'registry.db'}"),
             artifacts=env.get("PYNOMALY_ARTIFACTS", str(home / "artifacts")),
             registry_ui=env.get("PYNOMALY_REGISTRY_UI", "http://127.0.0.1:5000"),
+            dagster_home=Path(env["DAGSTER_HOME"]) if "DAGSTER_HOME" in env else None,
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
         )
+
+    def child_environment(self, **more: str) -> dict[str, str]:
+        """The environment for a process started by this one."""
+        return {**os.environ, **more}
 
 
 def quiet_libraries() -> None:

@@ -18,7 +18,7 @@ from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.resources.registry import CANDIDATE_PREFIX, Registry, TrainedModel, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
-from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, detector_frame, labels_of, needed_columns
+from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, VALUE, detector_frame, labels_of, needed_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,10 +145,11 @@ def fit(spec: PipelineSpec, choice: DetectorChoice, frame: pd.DataFrame, seed: i
     """One candidate fitted on a detector frame."""
     from pynomaly_pipelines.detection import Detector, SeriesDetector
 
-    kind = SeriesDetector if spec.kind == "series" else Detector
     chosen = spec.training.seed if seed is None else seed
-    columns = [TIMESTAMP, SERIES, "value"] if spec.kind == "series" else list(frame.columns)
-    return kind(choice.name, seed=chosen, **choice.parameters).fit(frame[columns])
+    if spec.kind == "series":
+        detector = SeriesDetector(choice.name, seed=chosen, timezone=spec.timezone, **choice.parameters)
+        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]])
+    return Detector(choice.name, seed=chosen, **choice.parameters).fit(frame)
 
 
 def _read_sampled(spec: PipelineSpec, lake: Lake, window: Window) -> list[tuple[str, pa.Table]]:
@@ -241,7 +242,7 @@ def example_rows(spec: PipelineSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """A few rows for the model's signature; a series shows one series' last points."""
     if spec.kind == "series":
         one: pd.DataFrame = frame[frame[SERIES] == frame[SERIES].iloc[0]]
-        return one[[TIMESTAMP, SERIES, "value"]].tail(5).reset_index(drop=True)
+        return one[[TIMESTAMP, SERIES, VALUE]].tail(5).reset_index(drop=True)
     return frame.head(5)
 
 
@@ -253,7 +254,7 @@ def schema_hash(schema: pa.Schema) -> str:
 
 def _some_scores(spec: PipelineSpec, scorer: Scorer, split: Split) -> np.ndarray:
     frame = split.train if spec.kind == "series" else split.train.head(20_000)
-    columns = [TIMESTAMP, SERIES, "value"] if spec.kind == "series" else list(frame.columns)
+    columns = [TIMESTAMP, SERIES, VALUE] if spec.kind == "series" else list(frame.columns)
     return scorer.score(frame[columns])
 
 
