@@ -76,16 +76,16 @@ def _run(
         SpecError: the library refuses an expectation's arguments, or can't apply it to its column.
     """
     gx = great_expectations()
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    suite = gx.ExpectationSuite("rows")
-    for number, expectation in enumerate(expectations):
-        suite.add_expectation(_built(spec, expectation, frame, number, without))
-    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
-    batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": frame})
     with warnings.catch_warnings():
-        # 2026-11: Great Expectations 1.24 on pandas 3 (silent downcasting, deprecated offsets).
+        # 2026-11: Great Expectations 1.24 on pandas 3; and conditions in text, deprecated, are all that YAML can have.
         warnings.simplefilter("ignore")
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        suite = gx.ExpectationSuite("rows")
+        for number, expectation in enumerate(expectations):
+            suite.add_expectation(_built(spec, expectation, frame, number, without))
+        asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+        batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": frame})
         outcome = batch.validate(suite, result_format=result_format)
     by_number = {result.expectation_config.meta["number"]: result for result in outcome.results}
     for number, expectation in enumerate(expectations):

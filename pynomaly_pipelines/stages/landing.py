@@ -267,7 +267,7 @@ def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
     settled_before = time.time_ns() - int(_SETTLED_SECONDS * 1e9)
     settled = [file for file in files if file.mtime_ns <= settled_before]
     if spec.source.dated:
-        placed = dict(dated_files(spec, files))
+        placed = _placed_by_name(spec, files, records)
     else:
         placed = dict(_located(spec, settled, lake, project, records))
     waiting = {key for file in settled for key in _waiting(records.get(file.path), file, placed.get(file, ()))}
@@ -276,6 +276,14 @@ def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
         for key in digests.keys() & set(keys):
             digests[key].update(repr(file.stamp).encode())
     return {key: digest.hexdigest()[:16] for key, digest in digests.items()}
+
+
+def _placed_by_name(
+    spec: PipelineSpec, files: Sequence[LandedFile], records: dict[str, FileRecord]
+) -> dict[LandedFile, tuple[str, ...]]:
+    """As `dated_files`, but names that were read before are not read again."""
+    known = {file: records[file.path].partitions for file in files if file.path in records}
+    return known | dict(dated_files(spec, [file for file in files if file not in known]))
 
 
 def _some(spec: PipelineSpec, project: Path) -> list[LandedFile]:
