@@ -14,7 +14,7 @@ from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, REFUSED, bu
 from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, PynomalyError, SourceError
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
-from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
+from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource, resources
 from pynomaly_pipelines.spec import PipelineSpec
 
 PARTITIONED = ("raw", "validated", "quarantine", "scores")
@@ -42,6 +42,12 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
         schedules=[latest_schedule(wiring, ingest)] if spec.automation.schedule else [],
         sensors=[*sensors(spec, live=live)],
     )
+
+
+def standalone(spec: PipelineSpec, settings: Settings) -> dg.Definitions:
+    """One pipeline with the resources it needs, apart from all others: what a command runs."""
+    shared = dg.Definitions(resources=resources(settings), executor=dg.in_process_executor)
+    return dg.Definitions.merge(build_pipeline(spec, settings), shared)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from pynomaly_pipelines.automation.reruns import refused_partitions
 from pynomaly_pipelines.operations.errors import DataError, PynomalyError
 from pynomaly_pipelines.operations.local_sqlite import fewer_flushes
 from pynomaly_pipelines.partitions import WHOLE, Calendar
-from pynomaly_pipelines.pipeline import build_pipeline
+from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.project import Project
-from pynomaly_pipelines.resources.configurable import resources
 from pynomaly_pipelines.spec import PipelineSpec
 
 Progress = Callable[[str, int, int], None]
@@ -45,10 +44,7 @@ class Runner:
         self.spec = spec
         self._instance = project.instance()
         self._progress = progress
-        self._defs = dg.Definitions.merge(
-            build_pipeline(spec, project.settings),
-            dg.Definitions(resources=resources(project.settings), executor=dg.in_process_executor),
-        )
+        self._defs = standalone(spec, project.settings)
 
     def ingest(self, keys: Sequence[str]) -> Outcome:
         """Ingest and validate partitions; one that is refused does not hold up the others."""

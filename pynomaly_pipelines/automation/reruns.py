@@ -33,7 +33,7 @@ def build_reruns(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
     )
     def reruns(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
         run = context.dagster_run
-        selected = [key for key in run.asset_selection or () if key.path[0] == spec.name]
+        selected = planned_assets(context.instance, run.run_id, spec.name)
         if not selected:
             return dg.SkipReason(f"run {run.run_id} is not of {spec.name}")
         if run.tags.get("dagster/will_retry") == "true":
@@ -55,6 +55,17 @@ def keys_of_run(spec: PipelineSpec, tags: Mapping[str, str]) -> list[str]:
     if RANGE_START in tags:
         return [part.key for part in Calendar(spec).range(tags[RANGE_START], tags[RANGE_END])]
     return []
+
+
+def planned_assets(instance: dg.DagsterInstance, run_id: str, pipeline: str) -> list[dg.AssetKey]:
+    """The pipeline's assets that a run set out to make; a run of a job has no asset selection of its own."""
+    planned = _assets_in(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    return [key for key in planned if key.path[0] == pipeline]
+
+
+def _assets_in(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.AssetKey]:
+    events = (record.dagster_event for record in instance.all_logs(run_id, of_type=kind))
+    return list(dict.fromkeys(event.asset_key for event in events if event is not None and event.asset_key is not None))
 
 
 def refused_partitions(instance: dg.DagsterInstance, run_id: str) -> list[str]:
@@ -81,13 +92,7 @@ def _says_bad_data(metadata: Mapping[str, dg.MetadataValue]) -> bool:
 
 def failed_assets(context: dg.RunFailureSensorContext, selected: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
     """The assets of the run that it did not make."""
-    made = {
-        event.asset_key
-        for record in context.instance.all_logs(
-            context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
-        )
-        if (event := record.dagster_event) is not None
-    }
+    made = _assets_in(context.instance, context.dagster_run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION)
     return [key for key in selected if key not in made] or list(selected)
 
 

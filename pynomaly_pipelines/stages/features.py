@@ -114,7 +114,8 @@ def read_events(spec: PipelineSpec) -> pd.DataFrame:
         ) from error
     try:
         for border in ("start", "end"):
-            events[border] = pd.Series([_moment(text, spec.timezone) for text in events[border]], dtype="datetime64[us, UTC]")
+            moments = [_moment(text, spec.timezone) for text in events[border]]
+            events[border] = pd.Series(moments, dtype="datetime64[us, UTC]")
     except (KeyError, ValueError) as error:
         raise SourceUnreadable(
             f"events file {path}: {error}",
