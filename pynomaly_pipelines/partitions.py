@@ -55,7 +55,8 @@ class Calendar:
             local = datetime.strptime(key, _FORMATS[self.cadence]).replace(tzinfo=self.zone)
         except ValueError as error:
             raise self._unknown(key) from error
-        if self._floor(local) != local:
+        # The second: `strptime` also reads `2025-1-2`, which is no partition's name.
+        if self._floor(local) != local or local.strftime(_FORMATS[self.cadence]) != key:
             raise self._unknown(key)
         return Partition(key, local.astimezone(UTC), self._next(local).astimezone(UTC))
 
@@ -98,7 +99,7 @@ class Calendar:
             case "daily":
                 floored = local.dt.normalize()
             case "weekly":
-                floored = local.dt.normalize() - pd.to_timedelta((local.dt.dayofweek + 1) % 7, unit="D")
+                floored = local.dt.normalize() - pd.to_timedelta((local.dt.day_of_week + 1) % 7, unit="D")
             case _:
                 floored = local.dt.normalize() - pd.to_timedelta(local.dt.day - 1, unit="D")
         codes, uniques = pd.factorize(floored)

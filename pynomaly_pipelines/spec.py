@@ -11,10 +11,25 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 RESERVED_PREFIX = "_"
+SCORE_COLUMNS = frozenset(
+    {"score", "raw_score", "threshold", "is_anomaly", "reasons", "model_version", "model_run_id", "run_id", "scored_at"}
+)
+"""What the table of scores says of each row, beside the columns that identify it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenShare = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -23,10 +38,38 @@ Severity = Literal["error", "warn"]
 Cadence = Literal["hourly", "daily", "weekly", "monthly", "whole"]
 
 
+class _Short:
+    """In the JSON schema of a model that may also be written as a name, or as one mapping `name: {…}`."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        full = handler.resolve_ref_schema(handler(core))
+        pattern = full["properties"]["name"].get("pattern", "^(?!name$)")
+        named = {"type": "string", **({"pattern": pattern} if "pattern" in full["properties"]["name"] else {})}
+        mapping = {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "patternProperties": {pattern: {"type": ["object", "null"]}},
+            "additionalProperties": False,
+        }
+        return {"description": full.get("description", ""), "anyOf": [named, mapping, full]}
+
+
 class Strict(BaseModel):
     """Unknown keys are errors, values keep their type, instances do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+
+
+class Broken(ValueError):
+    """A rule between several values: where it is broken, and what to do about it."""
+
+    def __init__(self, rule: str, *, at: str, fix: str) -> None:
+        self.at = at
+        """The attribute to look at."""
+        self.fix = fix
+        super().__init__(rule)
 
 
 def _known_timezone(name: str) -> str:
@@ -40,8 +83,11 @@ def _known_cron(text: str) -> str:
 
     try:
         CronSim(text, datetime(2000, 1, 1))  # noqa: DTZ001 (any moment will do)
-    except CronSimError as error:
-        raise ValueError(f"{text!r} is not a cron expression of five fields such as '0 3 * * 0'") from error
+        fits = len(text.split()) == 5  # Dagster has no field for seconds.
+    except CronSimError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{text!r} is not a cron expression of five fields such as '0 3 * * 0'")
     return text
 
 
@@ -53,7 +99,8 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_as_list), WithJsonSchema(_ONE_OR_MORE)]
 
 
 # ---------------------------------------------------------------------------------------------------- source
@@ -99,7 +146,7 @@ Source = Annotated[CsvSource | ParquetSource | JsonLinesSource, Field(discrimina
 # ------------------------------------------------------------------------------------------------ validation
 
 
-class Expectation(Strict):
+class Expectation(_Short, Strict):
     """One Great Expectations expectation under its own name, written `- expect_…: {column: …, …}`."""
 
     name: str = Field(pattern=r"^expect_[a-z_]+$")
@@ -116,8 +163,10 @@ class Expectation(Strict):
             return value
         if len(value) != 1:
             raise ValueError("an expectation is one mapping: `expect_column_values_to_not_be_null: {column: amount}`")
-        ((name, arguments),) = value.items()
-        arguments = dict(arguments or {})
+        ((name, given),) = value.items()
+        if not isinstance(given, dict | None):
+            raise ValueError(f"the arguments of {name} are a mapping such as `{{column: amount}}`, not {given!r}")
+        arguments = dict(given or {})
         severity = arguments.pop("severity", "error")
         return {"name": name, "arguments": arguments, "severity": severity}
 
@@ -140,7 +189,7 @@ class Validation(Strict):
 # -------------------------------------------------------------------------------------------------- training
 
 
-class DetectorChoice(Strict):
+class DetectorChoice(_Short, Strict):
     """A candidate detector by its PyOD name, or `auto`; `- IForest: {n_estimators: 200}` sets parameters."""
 
     name: str
@@ -151,10 +200,18 @@ class DetectorChoice(Strict):
     def _from_mapping(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict) and "name" not in value and len(value) == 1:
-            ((name, parameters),) = value.items()
-            return {"name": name, "parameters": dict(parameters or {})}
-        return value
+        if not isinstance(value, dict) or "name" in value:
+            return value
+        if len(value) != 1:
+            raise ValueError("a detector is a name or one mapping: `- IForest: {n_estimators: 200}`")
+        ((name, parameters),) = value.items()
+        return {"name": name, "parameters": {} if parameters is None else parameters}
+
+    @model_validator(mode="after")
+    def _own_parameters(self) -> Self:
+        if "seed" in self.parameters:
+            raise ValueError(f"{self.name} takes its seed from `training.seed`, so that one seed repeats a training")
+        return self
 
 
 class Training(Strict):
@@ -292,31 +349,62 @@ class PipelineSpec(Strict):
         return self
 
     def _check_time(self) -> None:
-        if self.partition != "whole" and (self.time is None or self.start is None):
-            missing = "time" if self.time is None else "start"
-            raise ValueError(f"`partition: {self.partition}` needs `{missing}`")
-        if self.kind == "series" and self.time is None:
-            raise ValueError("`kind: series` needs `time`, the column with each point's timestamp")
+        needs: dict[str, bool] = {
+            f"`partition: {self.partition}`": self.partition != "whole",
+            "`kind: series`": self.kind == "series",
+            "`labels.events`": self.labels is not None and self.labels.events is not None,
+        }
+        for what in (what for what, there in needs.items() if there and self.time is None):
+            raise Broken(
+                f"{what} needs `time`", at=what.strip("`").split(":")[0], fix="name the column with a row's time"
+            )
+        if self.partition != "whole" and self.start is None:
+            raise Broken(
+                f"`partition: {self.partition}` needs `start`",
+                at="partition",
+                fix="add the first day: `start: 2025-01-01`",
+            )
         if self.start is not None and self.end is not None and self.end <= self.start:
-            raise ValueError(f"`end` ({self.end}) must be later than `start` ({self.start})")
+            rule = f"`end` ({self.end}) must be later than `start` ({self.start})"
+            raise Broken(rule, at="end", fix="`end` is the first day after the data; leave it out while data comes")
         if self.partition == "whole" and self.source.dated:
-            raise ValueError(f"the path {self.source.path!r} has date codes, which need `partition` and `start`")
+            rule = f"the path {self.source.path!r} has date codes, which need `partition` and `start`"
+            raise Broken(rule, at="source.path", fix="add `partition: daily` and `start`, or write `*` for the date")
 
     def _check_kind(self) -> None:
         if self.kind == "series" and not self.values:
-            raise ValueError("`kind: series` needs `values`, the columns with the numbers to watch")
+            fix = "add `values: [amount]`"
+            raise Broken("`kind: series` needs `values`, the columns with the numbers to watch", at="kind", fix=fix)
         if self.kind == "series" and self.features:
-            raise ValueError("`features` belongs to `kind: records`; a series has `values`")
+            rule = "`features` belongs to `kind: records`; a series has `values`"
+            raise Broken(rule, at="features", fix="rename it to `values`, or leave `kind` out")
         if self.kind == "records" and (self.series or self.values):
-            raise ValueError("`series` and `values` belong to `kind: series`; records have `features`")
+            rule = "`series` and `values` belong to `kind: series`; records have `features`"
+            raise Broken(rule, at="series" if self.series else "values", fix="add `kind: series`, or use `features`")
 
     def _check_roles(self) -> None:
         label = self.labels.column if self.labels else None
-        if label is not None and label in (*self.features, *self.values):
-            raise ValueError(f"the label column {label!r} can't be a feature: the detector would see the answer")
-        for name in (*self.columns, *self.features, *self.key, *self.values, *self.series):
+        for role, names in (("features", self.features), ("values", self.values)):
+            if label is not None and label in names:
+                rule = f"the label column {label!r} can't be a feature: the detector would see the answer"
+                raise Broken(rule, at=role, fix=f"take {label!r} out of `{role}`")
+        roles: dict[str, tuple[str, ...]] = {
+            "columns": tuple(self.columns),
+            "time": (self.time or "",),
+            "key": self.key,
+            "features": self.features,
+            "ignore": self.ignore,
+            "series": self.series,
+            "values": self.values,
+            "labels.column": (label or "",),
+        }
+        for role, name in ((role, name) for role, names in roles.items() for name in names):
             if name.startswith(RESERVED_PREFIX):
-                raise ValueError(f"column {name!r}: names that start with {RESERVED_PREFIX!r} are the product's own")
+                rule = f"column {name!r}: names that start with {RESERVED_PREFIX!r} are the product's own"
+                raise Broken(rule, at=role, fix="rename the column at its source")
+            if role in ("time", "key", "series") and name in SCORE_COLUMNS:
+                rule = f"column {name!r}: the table of scores has a column of that name, and this one as well"
+                raise Broken(rule, at=role, fix="rename the column at its source")
 
     @property
     def detectors(self) -> tuple[DetectorChoice, ...]:

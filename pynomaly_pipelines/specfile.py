@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pynomaly_pipelines.operations.errors import SpecError
-from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.spec import Broken, PipelineSpec
 
 COMPONENT = "pynomaly_pipelines.components.DetectionPipeline"
 _FILENAMES = ("defs.yaml", "defs.yml")
-_UNION_TAGS = {"csv", "parquet", "jsonl"}
+_TAGGED = "source"
+"""The attribute whose `type` chooses its other keys; pydantic puts that type into the location of an error."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,31 @@ def load(folder: Path, name: str) -> PipelineSpec:
 def read(path: Path) -> list[SpecFile]:
     """The pipelines of one file; documents of another component type are passed over."""
     try:
-        documents = list(yaml.compose_all(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return [SpecFile(path, None, (_not_yaml(path, error),))]
-    return [entry for node in documents if node is not None and (entry := _read_document(path, node)) is not None]
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        byte = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
+        return [SpecFile(path, None, (_not_yaml(f"{path}:{line}", byte, fix="save the file as UTF-8"),))]
+    try:
+        nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
+        entries = [entry for node in nodes if (entry := _read_document(path, node)) is not None]
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        return [SpecFile(path, None, (_not_yaml(f"{path}:{line}", f"character {chr(error.character)!r}"),))]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        return [SpecFile(path, None, (_not_yaml(where, error.problem or str(error)),))]
+    return entries if nodes else [SpecFile(path, None, (_not_yaml(f"{path}:1", "the file is empty"),))]
 
 
 def problems_of(error: ValidationError, path: Path | str, node: yaml.Node | None = None) -> tuple[SpecError, ...]:
     """Each error pydantic found, with the line of the YAML node it belongs to."""
-    found = [_problem(details, path, node) for details in error.errors()]
+    every = error.errors()
+    # A list counts as too short when an item of it is wrong; that the item is wrong says it all.
+    inner = {details["loc"][:-1][:depth] for details in every for depth in range(len(details["loc"]))}
+    told = [details for details in every if details["type"] != "too_short" or details["loc"] not in inner]
+    found = [_problem(details, path, node) for details in told]
     return tuple(sorted(found, key=lambda problem: _line_number(problem.where)))
 
 
@@ -102,6 +119,9 @@ def place(entry: SpecFile, *location: str) -> str:
 
 
 def _read_document(path: Path, node: yaml.Node) -> SpecFile | None:
+    twins = tuple(_twins(path, node))
+    if twins:
+        return SpecFile(path, None, twins)
     document = _plain(node)
     if not isinstance(document, dict) or document.get("type") != COMPONENT:
         return _maybe_mistyped(path, node, document)
@@ -137,17 +157,39 @@ def _maybe_mistyped(path: Path, node: yaml.Node, document: Any) -> SpecFile | No
 
 
 def _problem(details: ErrorDetails, path: Path | str, node: yaml.Node | None) -> SpecError:
-    location = [part for part in details["loc"] if part not in _UNION_TAGS]
+    broken = details.get("ctx", {}).get("error")
+    if isinstance(broken, Broken):
+        return _broken_rule(broken, path, node)
+    location = _without_tag(details["loc"])
     where = f"{path}:{_line(node, location)}" if node is not None else str(path)
     name = ".".join(str(part) for part in location)
     if details["type"] == "extra_forbidden":
-        return _unknown_key(location, where)
+        return _unknown_key(details["loc"], where)
     if details["type"] == "missing":
         return SpecError(f"`{name}` is missing", rule="it has no default", fix=f"add `{location[-1]}:`", where=where)
+    if details["type"] == "union_tag_not_found":
+        options = ", ".join(_tags())
+        return SpecError(f"`{name}` has no `type`", rule=f"it is one of {options}", fix="add `type: csv`", where=where)
     value = details["input"]
     shown = f"`{name}: {value!r}`" if name and not isinstance(value, dict) else f"`{name or 'attributes'}`"
     rule = details["msg"].removeprefix("Value error, ")
     return SpecError(shown, rule=rule[:1].upper() + rule[1:], fix=_hint(details), where=where)
+
+
+def _broken_rule(broken: Broken, path: Path | str, node: yaml.Node | None) -> SpecError:
+    where = f"{path}:{_line(node, broken.at.split('.'))}" if node is not None else str(path)
+    rule = str(broken)
+    return SpecError(f"`{broken.at}`", rule=rule[:1].upper() + rule[1:], fix=broken.fix, where=where)
+
+
+def _without_tag(location: Sequence[Any]) -> list[Any]:
+    tagged = len(location) > 1 and location[0] == _TAGGED and location[1] in _tags()
+    return [location[0], *location[2:]] if tagged else list(location)
+
+
+def _tags() -> list[str]:
+    mapping = PipelineSpec.model_json_schema()["properties"][_TAGGED]["discriminator"]["mapping"]
+    return list(mapping)
 
 
 def _hint(details: ErrorDetails) -> str:
@@ -162,27 +204,34 @@ def _hint(details: ErrorDetails) -> str:
 
 
 def _unknown_key(location: Sequence[Any], where: str) -> SpecError:
-    known = list(_fields_at(location[:-1]))
-    close = difflib.get_close_matches(str(location[-1]), known, 1)
-    fix = f"did you mean `{close[0]}`?" if close else f"use one of {', '.join(known)}"
-    return SpecError(
-        f"unknown key `{'.'.join(map(str, location))}`", rule="Misspelt keys are never ignored", fix=fix, where=where
-    )
+    key, shown = str(location[-1]), ".".join(map(str, _without_tag(location)))
+    known = list(dict.fromkeys(_fields_at(location[:-1])))
+    close = difflib.get_close_matches(key, known, 1)
+    homes = [section for section in _fields_at(()) if key in _fields_at((section,))] if len(location) == 1 else []
+    if homes:
+        fix = f"write it under `{homes[0]}`"
+    else:
+        fix = f"did you mean `{close[0]}`?" if close else f"use one of {', '.join(known)}"
+    return SpecError(f"unknown key `{shown}`", rule="Misspelt keys are never ignored", fix=fix, where=where)
 
 
 def _fields_at(location: Sequence[Any]) -> Iterator[str]:
+    """Keys that may be written at a place of the YAML, by the schema."""
     schema = PipelineSpec.model_json_schema()
     nodes = [schema]
     for part in location:
-        if isinstance(part, str):
-            nodes = [
-                _follow(schema, n)
-                for node in nodes
-                for n in _variants(schema, node.get("properties", {}).get(part, {}))
-            ]
+        nodes = [inner for node in nodes for inner in _step(schema, node, part)]
     for node in nodes:
-        for variant in _variants(schema, node):
-            yield from variant.get("properties", {})
+        yield from node.get("properties", {})
+
+
+def _step(schema: dict[str, Any], node: dict[str, Any], part: Any) -> list[dict[str, Any]]:
+    if isinstance(part, int):
+        return _variants(schema, node.get("items", {}))
+    if part in node.get("properties", {}):
+        return _variants(schema, node["properties"][part])
+    # The chosen type of a tagged attribute: nothing was written for it.
+    return [node] if node.get("properties", {}).get("type", {}).get("const") == part else []
 
 
 def _variants(schema: dict[str, Any], node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -224,19 +273,49 @@ def _child(node: yaml.Node | None, part: Any) -> yaml.Node | None:
     return None
 
 
+class _Constructor(yaml.constructor.SafeConstructor):
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError as error:
+            problem = f"{node.value} is no date: {error}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
+_Constructor.add_constructor(  # type: ignore[type-var]
+    "tag:yaml.org,2002:timestamp", _Constructor.construct_yaml_timestamp
+)
+
+
 def _plain(node: yaml.Node) -> Any:
-    return yaml.constructor.SafeConstructor().construct_document(node)
+    return _Constructor().construct_document(node)
 
 
-def _not_yaml(path: Path, error: Exception) -> SpecError:
-    mark = getattr(error, "problem_mark", None)
-    where = f"{path}:{mark.line + 1}" if mark else str(path)
-    said = getattr(error, "problem", None) or str(error)
+def _twins(path: Path, node: yaml.Node) -> Iterator[SpecError]:
+    """Keys that a mapping has twice; YAML readers keep the last without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _twins(path, item)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            yield SpecError(
+                f"a second `{key.value}`",
+                rule=f"a key is written once; line {seen[key.value]} has it already",
+                fix="remove one of them",
+                where=f"{path}:{line}",
+            )
+        if isinstance(key, yaml.ScalarNode):
+            seen.setdefault(key.value, line)
+        yield from _twins(path, value)
+
+
+def _not_yaml(where: str, problem: str, *, fix: str = "mend the line") -> SpecError:
     return SpecError(
-        f"not readable as YAML: {said}",
-        rule="a pipeline is one YAML mapping in UTF-8",
-        fix="mend the line",
-        where=where,
+        f"not readable as YAML: {problem}", rule="a pipeline is one YAML mapping in UTF-8", fix=fix, where=where
     )
 
 
