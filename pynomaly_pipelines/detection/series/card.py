@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pynomaly_pipelines.detection.series.model import LEAST_POINTS, SeriesModel
+from pynomaly_pipelines.detection.series.reasons import between
 from pynomaly_pipelines.detection.series.season import DAY, HOUR, WEEK
 from pynomaly_pipelines.detection.series.stranger import LEAST
 
@@ -48,7 +49,8 @@ def _data(scorer: SeriesScorer) -> list[str]:
     evidence = scorer.evidence
     used = f"{evidence.rows_fitted:,} of {evidence.rows_given:,} points of {len(scorer.models):,} series"
     excluded = f"{evidence.rows_excluded:,} points excluded as known anomalies or incidents"
-    return [f"Fitted on {used}, {evidence.start} to {evidence.end}; {excluded}."]
+    gross = f"{evidence.rows_gross:,} left out as gross outliers"
+    return [f"Fitted on {used}, {evidence.start} to {evidence.end}; {excluded}, {gross}."]
 
 
 def _method(scorer: SeriesScorer) -> list[str]:
@@ -65,16 +67,18 @@ def _method(scorer: SeriesScorer) -> list[str]:
 
 
 def _series(models: dict[str, SeriesModel]) -> list[str]:
-    periods = Counter(_PERIODS[model.season.period] for model in models.values())
+    counts = Counter(_PERIODS[model.season.period] for model in models.values())
     lines = [
-        "Seasonal patterns: " + ", ".join(f"{count} {name}" for name, count in periods.most_common()) + ".",
+        "Seasonal patterns: "
+        + ", ".join(f"{counts[name]} {name}" for name in _PERIODS.values() if name in counts)
+        + ".",
         "",
         "| series | step | pattern | usual values | points looked back at |",
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {name} | {pd.Timedelta(model.step, unit='ns')} | {_PERIODS[model.season.period]} | "
-        f"{model.low:.4g} … {model.high:.4g} | {model.history_points} |"
+        f"{between(model.low, model.high)} | {model.history_points} |"
         for name, model in list(models.items())[:MOST_LISTED]
     ]
     more = len(models) - MOST_LISTED

@@ -18,6 +18,7 @@ from pynomaly_pipelines.detection.series.model import (
     SeriesModel,
     draft_series,
     finish_series,
+    gross,
     judge,
     learn_calibration,
     outlines,
@@ -73,6 +74,7 @@ class SeriesDetector:
         points = read_points(frame)
         use = ~(_flags(labels, len(frame), "labels") | _flags(exclude, len(frame), "exclude"))[points.rows]
         parts = [_Part(name, points.time[part], points.value[part], use[part]) for name, part in points.segments()]
+        parts = [part.forgiving(self.timezone) if part.present >= LEAST_POINTS else part for part in parts]
         drafts = {part.name: part.draft(self.timezone) for part in parts if part.present >= LEAST_POINTS}
         if not drafts:
             raise _too_short(parts)
@@ -126,6 +128,7 @@ class SeriesDetector:
             rows_given=len(points),
             rows_fitted=sum(series.part.present for series in fitted),
             rows_excluded=int((~use).sum()),
+            rows_gross=int(use[~np.isnan(points.value)].sum()) - sum(part.present for part in parts),
             short=tuple(part.name for part in parts if part.name not in known),
             start=_utc(points.time.min()),
             end=_utc(points.time.max()),
@@ -149,6 +152,10 @@ class _Part:
     def draft(self, zone: str) -> SeriesModel:
         return draft_series(self.time, self.value, self.use, zone)
 
+    def forgiving(self, zone: str) -> _Part:
+        """The same without gross outliers."""
+        return replace(self, use=self.use & ~gross(self.draft(zone), self.time, self.value, self.use))
+
     def without(self, start: int, end: int) -> _Part:
         """The same with points start … end - 1 held out."""
         use = self.use.copy()
@@ -168,12 +175,13 @@ class _Part:
     def _held_out(self, model: SeriesModel, recipe: Recipe, zone: str) -> Floats:
         """Raw scores of the training points, each by a model that did not learn from the block of time it lies in."""
         ordinary = self.use & ~np.isnan(self.value)
-        scores = judge(model, recipe, self.time, self.value).raw
+        value = np.where(self.use, self.value, np.nan)
+        scores = judge(model, recipe, self.time, value).raw
         for block in np.array_split(np.flatnonzero(ordinary), FOLDS):
             others = self.without(block[0], block[-1] + 1)
             if others.present >= LEAST_POINTS:
                 other = finish_series(others.draft(zone), recipe, self.time, self.value, others.use)
-                scores[block] = judge(other, recipe, self.time, self.value).raw[block]
+                scores[block] = judge(other, recipe, self.time, value).raw[block]
         held_out = scores[ordinary & ~np.isnan(scores)]
         return held_out if held_out.size else np.zeros(1)
 

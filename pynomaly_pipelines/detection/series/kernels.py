@@ -189,19 +189,27 @@ def _deviation(held: Floats, size: int, middle: float) -> float:
 
 
 @compiled
-def outlines(time: Ints, value: Floats, first: int, points: int, span: int, parts: int) -> Floats:
-    """The last `points` values as means of `parts` equal pieces, float64[n, parts]; NaN rows without a whole window."""
+def outlines(
+    time: Ints, value: Floats, origin: Floats, scale: float, first: int, points: int, span: int, parts: int
+) -> Floats:
+    """The last `points` values, asinh((value - origin) / scale), as means of `parts` pieces, float64[n, parts].
+
+    origin: float64[n], that of the window's last point counts. Rows of NaN where a value or the origin is missing,
+    or the window is longer than `span` ns.
+    """
     out = np.full((time.size, parts), np.nan)
     for i in range(max(points - 1, first), time.size):
         start = i - points + 1
-        if time[i] - time[start] > span:
+        if time[i] - time[start] > span or np.isnan(origin[i]):
             continue
         for k in range(parts):
             low, high = start + k * points // parts, start + (k + 1) * points // parts
             total = 0.0
             for j in range(low, high):
-                total += value[j]
+                total += math.asinh((value[j] - origin[i]) / scale)
             out[i, k] = total / (high - low)
+        if np.isnan(out[i].sum()):
+            out[i] = np.nan
     return out
 
 

@@ -6,7 +6,8 @@ A point's surprise is a sum of squared robust deviations, one for each of `PARTS
   the value is usual as such, but not at that time;
 - *level shift*: the same against the median of the last cycle;
 - *shape*: the distance of the last few points' outline to the nearest of a frozen sample of training outlines
-  (Ramaswamy et al. 2000; for windows of series: Yeh et al. 2016);
+  (Ramaswamy et al. 2000; for windows of series: Yeh et al. 2016), at its own height or moved to the usual one,
+  whichever is nearer;
 - *spread*: how much the last points jump about;
 - *flat*: how long the value has not moved at all;
 - *missing points*: how long no value came.
@@ -17,10 +18,10 @@ Surprises are remembered: the memory of a point is the decayed sum of its own an
 that surprises by itself ranks above all that are only remembered, so that an alert budget is spent on the onsets of
 different events and not on the aftermath of one; below, the memory ranks the points near an event above the rest.
 
-    raw = level of the surprise                    where that is above `ALARM`
-    raw = ALARM * memory / (memory + usual memory)  elsewhere
+    raw = level of the surprise   where that is above `ALARM`
+    raw = level of the memory     elsewhere, bent towards `ALARM` from `BEND` on, so that it stays below
 
-The level of a surprise is -log10 of the share of ordinary training points that exceed it (`calibration.py`).
+The level of a figure is -log10 of the share of ordinary training points that exceed it (`calibration.py`).
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ ALARM = 2.0
 """-log10 of the share of ordinary points whose surprise is an alarm of its own."""
 HALF_LIFE = 1 / 3
 """Cycles after which a surprise is half forgotten."""
-USUAL_MEMORY = 0.9
+BEND = 1.5
+"""Level of the memory from which it is bent towards `ALARM`."""
 LEAST_POINTS = 48
 """Fewest present values a series needs to be modelled by itself."""
 JUMPS_CUT = 20.0
@@ -73,9 +75,9 @@ class SeriesModel:
     """What is usual in one series. Times in ns, sizes in points.
 
     centre, scale: median and robust spread of the residual; value_…, spread_…, shape_… likewise of the values, the
-    log spread and the shape distance; jump_scale, shift_scale: of jumps and shifts about 0; low, high: quantiles 0.01
-    and 0.99 of the values; residual_low, residual_high: 0.005 and 0.995 of the residuals; longest_run: of equal
-    values; longest_wait: between present values; surprises: of the training points' own; references
+    log spread and the shape distance; jump_scale, shift_scale: of jumps and shifts about 0; low, high: quantiles 0.001
+    and 0.999 of the values; residual_low, residual_high: 0.005 and 0.995 of the residuals; longest_run: of equal
+    values; longest_wait: between present values; surprises, memories: of the training points; references
     float64[parts, r] with their times int64[r].
     """
 
@@ -100,7 +102,7 @@ class SeriesModel:
     longest_run: int
     longest_wait: int
     surprises: Calibration
-    usual_memory: float
+    memories: Calibration
     references: Floats
     reference_times: Ints
 
@@ -172,15 +174,17 @@ def judge(
     if known is not None:
         own[:first] = known
     memory = remember(time, own, first, model.cycle, model.step, causal)
-    raw = combine(own.sum(axis=1), memory.sum(axis=1), model.surprises, model.usual_memory)
+    raw = combine(own.sum(axis=1), memory.sum(axis=1), model.surprises, model.memories)
     raw[~enough] = np.nan
     return Judgement(figures, own, memory, raw)
 
 
-def combine(own: Floats, memory: Floats, surprises: Calibration, usual_memory: float) -> Floats:
+def combine(own: Floats, memory: Floats, surprises: Calibration, memories: Calibration) -> Floats:
     """Surprise and memory float64[n] -> raw scores float64[n], as the module's docstring says."""
-    levels = surprises.levels_of(own)
-    return np.where(levels > ALARM, levels, ALARM * memory / (memory + usual_memory))
+    levels, remembered = surprises.levels_of(own), memories.levels_of(memory)
+    room = ALARM - BEND
+    bent = BEND - room * np.expm1(-np.maximum(remembered - BEND, 0.0) / room)
+    return np.where(levels > ALARM, levels, np.minimum(remembered, bent))
 
 
 def remember(time: Ints, own: Floats, first: int, cycle: int, step: int, causal: bool = True) -> Floats:
@@ -207,7 +211,7 @@ def measure(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, first
         expected=usual + model.centre,
         recent=recent,
         spread=kernels.spreads(time, jump, JUMPS_CUT * model.jump_scale, first, model.window, window),
-        shape=_shape(model, recipe, time, outlines(model, time, value, first)),
+        shape=_shape(model, recipe, time, value, recent, first),
         run=kernels.runs(time, value, first, model.cycle, cycle),
         wait=kernels.waits(time, value, first, model.cycle, cycle),
     )
@@ -237,21 +241,32 @@ def log_spread(spread: Floats, jump_scale: float) -> Floats:
     return np.log(spread / jump_scale + 1e-3)
 
 
-def outlines(model: SeriesModel, time: Ints, value: Floats, first: int = 0) -> Floats:
-    """float64[n, OUTLINE_PARTS] of the last `window` values, squashed so that no point dominates a window."""
+def outlines(model: SeriesModel, time: Ints, value: Floats, moved: Floats | float = 0.0, first: int = 0) -> Floats:
+    """float64[n, OUTLINE_PARTS] of the last `window` values, squashed so that no point dominates a window.
+
+    moved: what to take off the values of the window that ends at each point; NaN rows for incomplete windows.
+    """
     span = SLACK * model.window * model.step
     filled = kernels.carried(time, np.clip(value, -LARGEST, LARGEST), model.window, span)
-    squashed = np.arcsinh((filled - model.value_centre) / model.value_scale)
-    return kernels.outlines(time, squashed, first, model.window, span, OUTLINE_PARTS)
+    origin = np.broadcast_to(model.value_centre + moved, value.shape).astype(np.float64)
+    return kernels.outlines(time, filled, origin, model.value_scale, first, model.window, span, OUTLINE_PARTS)
 
 
 def whole(outline: Floats) -> Bools:
-    """Which outlines [n, parts] have all their parts, bool[n]."""
-    return np.asarray(~np.isnan(outline).any(axis=1))
+    """Which outlines [n, parts] are of complete windows, bool[n]."""
+    return np.asarray(~np.isnan(outline[:, 0]))
 
 
-def _shape(model: SeriesModel, recipe: Recipe, time: Ints, outline: Floats) -> Floats:
-    outline = np.where(whole(outline)[:, None], outline, np.nan)
+def _shape(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, recent: Floats, first: int) -> Floats:
+    """Distance of each outline to the known ones; for recipes that settle, also without the last cycle's new level."""
+    plain = _distance(model, recipe, time, outlines(model, time, value, 0.0, first))
+    if not recipe.settling:
+        return plain
+    moved = _distance(model, recipe, time, outlines(model, time, value, recent - model.centre, first))
+    return np.fmin(plain, moved)
+
+
+def _distance(model: SeriesModel, recipe: Recipe, time: Ints, outline: Floats) -> Floats:
     if recipe.outlier is None:
         apart = model.window * model.step
         return kernels.novelty(time, outline, model.references, model.reference_times, apart, NEAREST)
@@ -285,7 +300,7 @@ def draft_series(time: Ints, value: Floats, use: Bools, zone: str = UTC) -> Seri
     residual = value - season.at(time)
     centre, scale = robust(residual)
     value_centre, value_scale = robust(value)
-    low, high = np.quantile(value[known], [0.01, 0.99])
+    low, high = np.quantile(value[known], [0.001, 0.999])
     residual_low, residual_high = np.quantile(residual[known], [0.005, 0.995])
     runs = kernels.runs(time, value, 0, cycle, SLACK * cycle * step)
     waits = kernels.waits(time, value, 1, cycle, SLACK * cycle * step)
@@ -311,7 +326,7 @@ def draft_series(time: Ints, value: Floats, use: Bools, zone: str = UTC) -> Seri
         longest_run=int(np.quantile(runs, 0.995)),
         longest_wait=int(np.quantile(waits, 0.995)),
         surprises=EMPTY,
-        usual_memory=1.0,
+        memories=EMPTY,
         references=np.empty((OUTLINE_PARTS, 0)),
         reference_times=np.empty(0, dtype=np.int64),
     )
@@ -327,7 +342,17 @@ def finish_series(draft: SeriesModel, recipe: Recipe, time: Ints, value: Floats,
     judged = judged if judged.any() else known
     memory = judgement.memory.sum(axis=1)[judged]
     surprises = learn_calibration(judgement.own.sum(axis=1)[judged])
-    return replace(model, surprises=surprises, usual_memory=max(float(np.quantile(memory, USUAL_MEMORY)), 1.0))
+    return replace(model, surprises=surprises, memories=learn_calibration(memory))
+
+
+def gross(draft: SeriesModel, time: Ints, value: Floats, use: Bools) -> Bools:
+    """Points so far out that they can't be ordinary, bool[n]; none where they are more than a few.
+
+    They are left out of training: the windows that hold them would make large surprises look usual.
+    """
+    away = np.abs(np.clip(value, -LARGEST, LARGEST) - draft.season.at(time) - draft.centre)
+    known = use & ~np.isnan(value)
+    return np.asarray(known & (away > Calibration.learn(away[known]).knots[-1]))
 
 
 def usual_step(time: Ints) -> int:

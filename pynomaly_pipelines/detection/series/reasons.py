@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,15 +49,15 @@ def _words(model: SeriesModel | Stranger, figures: Figures, part: int, i: int) -
     value, expected = float(figures.value[i]), float(figures.expected[i])
     if isinstance(model, Stranger):
         width = 2.576 * float(figures.recent[i])
-        return value, f"{expected - width:.4g} … {expected + width:.4g} in its recent past"
+        return value, f"{between(expected - width, expected + width)} in its recent past"
     low, high = expected - model.centre + model.residual_low, expected - model.centre + model.residual_high
     if part == LEVEL:
-        return value, f"{low:.4g} … {high:.4g}"
+        return value, between(low, high)
     if part == SEASONAL:
-        return value, f"{low:.4g} … {high:.4g} at that time"
+        return value, f"{between(low, high)} at that time"
     if part == SHIFT:
         middle, width = expected - model.centre + float(figures.recent[i]), 2.576 * model.shift_scale
-        return value, f"{middle - width:.4g} … {middle + width:.4g} after the last {model.cycle} points"
+        return value, f"{between(middle - width, middle + width)} after the last {model.cycle} points"
     if part == SHAPE:
         usual = model.shape_centre + 2.576 * model.shape_scale
         return float(figures.shape[i]), f"at most {usual:.3g} from known outlines of {model.window} points"
@@ -69,7 +70,16 @@ def _words(model: SeriesModel | Stranger, figures: Figures, part: int, i: int) -
     return str(pd.Timedelta(int(figures.wait[i]), unit="ns")), f"a value within {longest}"
 
 
+def between(low: float, high: float) -> str:
+    """``low … high`` with as many digits as it takes to tell the two apart by a hundredth."""
+    width = high - low
+    if not 1e-9 < width < 1e9:
+        return f"{low:.6g} … {high:.6g}"
+    decimals = max(2 - math.floor(math.log10(width)), 0)
+    return f"{low:.{decimals}f} … {high:.{decimals}f}"
+
+
 def _usual_spread(model: SeriesModel) -> str:
     reach = 2.576 * model.spread_scale
     low, high = (model.jump_scale * float(np.exp(model.spread_centre + side)) for side in (-reach, reach))
-    return f"{low:.3g} … {high:.3g} between points"
+    return f"{between(low, high)} between points"

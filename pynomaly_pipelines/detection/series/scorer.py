@@ -36,6 +36,7 @@ class SeriesEvidence:
     rows_given: int
     rows_fitted: int
     rows_excluded: int
+    rows_gross: int
     short: tuple[str, ...]
     start: str
     end: str
@@ -183,7 +184,7 @@ class SeriesScorer(Scorer):
             "evidence": asdict(self.evidence),
         }
         arrays = pack([_flat(self.models[name]) for name in names], "model/")
-        arrays |= pack([_merged(self.calibrations[name].state()) for name in names], "calibration/")
+        arrays |= pack([_fields(self.calibrations[name]) for name in names], "calibration/")
         arrays |= _prefixed("pooled/", pooled_arrays) | _prefixed("stranger/", stranger_arrays)
         return values, arrays | _prefixed("outlier/", outlier_arrays)
 
@@ -216,23 +217,29 @@ def _outlier(values: dict[str, Any] | None, arrays: dict[str, AnyArray]) -> Froz
     return None if values is None else restore(values, nested("outlier/", arrays))
 
 
+NESTED = {"season": Season, "surprises": Calibration, "memories": Calibration}
+"""Fields of a series' model that are dataclasses themselves; saved as ``field.their_field``."""
+
+
 def _flat(model: SeriesModel) -> dict[str, Any]:
-    apart = ("season", "surprises")
-    item = {field.name: getattr(model, field.name) for field in fields(model) if field.name not in apart}
-    season = {f"season.{field.name}": getattr(model.season, field.name) for field in fields(Season)}
-    return {**item, **season, **_prefixed("surprises.", _merged(model.surprises.state()))}
+    item: dict[str, Any] = {}
+    for name, value in _fields(model).items():
+        item |= _prefixed(f"{name}.", _fields(value)) if name in NESTED else {name: value}
+    return item
 
 
 def _model(item: dict[str, Any]) -> SeriesModel:
     plain = {name: value for name, value in item.items() if "." not in name}
-    season = Season(**{field.name: item[f"season.{field.name}"] for field in fields(Season)})
-    surprises = Calibration(**{key.removeprefix("surprises."): v for key, v in item.items() if "surprises." in key})
-    return SeriesModel(**plain, season=season, surprises=surprises)
+    inner = {
+        name: kind(**{key.removeprefix(f"{name}."): v for key, v in item.items() if key.startswith(f"{name}.")})
+        for name, kind in NESTED.items()
+    }
+    return SeriesModel(**plain, **inner)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _prefixed(prefix: str, item: dict[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in item.items()}
-
-
-def _merged(state: tuple[dict[str, Any], dict[str, AnyArray]]) -> dict[str, Any]:
-    return {**state[0], **state[1]}

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from pynomaly_pipelines.detection import storage
 from pynomaly_pipelines.detection.arrays import Floats, Ints
 from pynomaly_pipelines.detection.series.frame import Points, read_points
+from pynomaly_pipelines.detection.series.packing import pack, unpack
 from pynomaly_pipelines.detection.series.recipe import PARTS
-from pynomaly_pipelines.operations.errors import DataError
+from pynomaly_pipelines.operations.errors import DataError, ScorerFileError
+
+KIND = "series-state"
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection.series.scorer import SeriesScorer
@@ -67,6 +72,29 @@ class SeriesState:
         time = np.concatenate([past.time for past in self._past.values()] or [np.empty(0, dtype=np.int64)])
         value = np.concatenate([past.value for past in self._past.values()] or [np.empty(0)])
         return pd.DataFrame({"timestamp": pd.DatetimeIndex(time, tz="UTC"), "series": names, "value": value})
+
+    def save(self, folder: str | Path) -> None:
+        """Write what it holds into `folder`, arrays and JSON; `SeriesState.load` goes on from there."""
+        arrays = pack([{"time": past.time, "value": past.value} for past in self._past.values()], "past/")
+        storage.write(Path(folder), KIND, {"series": list(self._past)}, arrays)
+
+    @classmethod
+    def load(cls, scorer: SeriesScorer, folder: str | Path) -> SeriesState:
+        """The state that `save` wrote, for the same scorer or one trained anew; ScorerFileError where it is altered."""
+        kind, values, arrays = storage.read(Path(folder))
+        if kind != KIND:
+            raise ScorerFileError(
+                f"the folder holds a {kind!r}",
+                rule=f"A saved state is of kind {KIND!r}.",
+                fix="load scorers with Scorer.load",
+                where=str(folder),
+            )
+        state = cls(scorer)
+        pasts = unpack(arrays, "past/", len(values["series"]))
+        for name, past in zip(values["series"], pasts, strict=True):
+            _, own = scorer.score_next(name, past["time"], past["value"], Past.empty().own)
+            state._past[name] = Past(past["time"], past["value"], own).last(scorer.history_points)
+        return state
 
     def _refuse_late(self, points: Points) -> None:
         for name, part in points.segments():

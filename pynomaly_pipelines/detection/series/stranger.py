@@ -21,7 +21,6 @@ from pynomaly_pipelines.detection.series.model import (
     EMPTY,
     LARGEST,
     SLACK,
-    USUAL_MEMORY,
     Figures,
     Judgement,
     combine,
@@ -36,12 +35,12 @@ LEAST = 32
 
 @dataclass(frozen=True)
 class Stranger:
-    """step: ns; cycle: points; surprises, usual_memory: as in a series' own model, over all training series."""
+    """step: ns; cycle: points; surprises, memories: as in a series' own model, over all training series."""
 
     step: int
     cycle: int
     surprises: Calibration = EMPTY
-    usual_memory: float = 1.0
+    memories: Calibration = EMPTY
 
     @property
     def history_points(self) -> int:
@@ -64,21 +63,26 @@ class Stranger:
         if known is not None:
             own[:first] = known
         memory = remember(time, own, first, self.cycle, self.step, causal)
-        combined = combine(own.sum(axis=1), memory.sum(axis=1), self.surprises, self.usual_memory)
+        combined = combine(own.sum(axis=1), memory.sum(axis=1), self.surprises, self.memories)
         raw = np.where(np.isnan(recent), np.nan, combined)
         empty, none = np.full(len(time), np.nan), np.zeros(len(time), dtype=np.int64)
         return Judgement(Figures(value, recent, deviation, empty, empty, none, none), own, memory, raw)
 
     def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """JSON values and arrays that `from_state` rebuilds it from."""
-        values, arrays = self.surprises.state()
-        own = {"step": self.step, "cycle": self.cycle, "usual_memory": self.usual_memory}
-        return {**own, "surprises": values}, {f"surprises/{name}": array for name, array in arrays.items()}
+        values: dict[str, Any] = {"step": self.step, "cycle": self.cycle}
+        arrays: dict[str, AnyArray] = {}
+        for name in ("surprises", "memories"):
+            values[name], tables = getattr(self, name).state()
+            arrays |= {f"{name}/{key}": table for key, table in tables.items()}
+        return values, arrays
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Stranger:
-        surprises = Calibration.from_state(values["surprises"], nested("surprises/", arrays))
-        return cls(**{**values, "surprises": surprises})
+        tables = {
+            name: Calibration.from_state(values[name], nested(f"{name}/", arrays)) for name in ("surprises", "memories")
+        }
+        return cls(values["step"], values["cycle"], **tables)
 
 
 def fit_stranger(step: int, cycle: int, series: Iterable[tuple[Ints, Floats]]) -> tuple[Stranger, Floats]:
@@ -89,6 +93,5 @@ def fit_stranger(step: int, cycle: int, series: Iterable[tuple[Ints, Floats]]) -
     memory = np.concatenate([j.memory[known].sum(axis=1) for j, known in judged])
     if own.size == 0:
         return draft, np.zeros(1)
-    surprises, usual = learn_calibration(own), max(float(np.quantile(memory, USUAL_MEMORY)), 1.0)
-    stranger = replace(draft, surprises=surprises, usual_memory=usual)
-    return stranger, combine(own, memory, surprises, usual)
+    surprises, memories = learn_calibration(own), learn_calibration(memory)
+    return replace(draft, surprises=surprises, memories=memories), combine(own, memory, surprises, memories)

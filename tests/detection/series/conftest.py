@@ -27,7 +27,7 @@ def daily(days: int, seed: int, *, per_day: int = 48, height: float = 10.0, nois
 
 
 def household(days: int = 28, seed: int = 0) -> pd.DataFrame:
-    """Four unlike series: a daily wave, counts that are mostly 0, a drifting random walk, and an hourly one with gaps."""
+    """Four unlike series: a daily wave, counts mostly 0, a drifting random walk, and an hourly one with gaps."""
     generator = np.random.default_rng(seed)
     walk = np.cumsum(generator.normal(size=days * 48))
     gaps = daily(days, seed + 1, per_day=24)
