@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SERIES_SEPARATOR = "/"
 TIMESTAMP, SERIES, VALUE, ORIGIN = "timestamp", "series", "value", "_origin"
+EVENT_COLUMNS = ("start", "end", "values")
+"""Columns of an events file that say when and what; the others name rows by the data's own columns."""
 
 
 def feature_names(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
@@ -108,25 +110,35 @@ def read_events(spec: PipelineSpec) -> pd.DataFrame:
     path = spec.labels.events
     try:
         events = pd.read_csv(path, dtype="str", keep_default_na=False)
+        for border in ("start", "end"):
+            moments = [_moment(text, spec.timezone) for text in events[border]]
+            events[border] = pd.Series(moments, dtype="datetime64[us, UTC]")
     except FileNotFoundError as error:
         raise SourceMissing(
             f"no events file {path}", rule="`labels.events` is relative to its defs.yaml", fix="correct the path"
         ) from error
-    try:
-        for border in ("start", "end"):
-            moments = [_moment(text, spec.timezone) for text in events[border]]
-            events[border] = pd.Series(moments, dtype="datetime64[us, UTC]")
-    except (KeyError, ValueError) as error:
-        raise SourceUnreadable(
-            f"events file {path}: {error}",
-            rule="it needs columns `start` and `end` with timestamps (end exclusive)",
-            fix="write them like 2013-02-08T17:00:00Z",
-        ) from error
+    except KeyError as error:
+        raise _unreadable_events(path, f"no column {error}") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable_events(path, str(error)) from error
+    backwards = np.flatnonzero(events["end"] <= events["start"])
+    if len(backwards):
+        raise _unreadable_events(path, f"the event in line {backwards[0] + 2} does not end after its start")
     return events
+
+
+def _unreadable_events(path: str, problem: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"events file {path}: {problem}",
+        rule="it needs columns `start` and `end` with timestamps (end exclusive)",
+        fix="write them like 2013-02-08T17:00:00Z",
+    )
 
 
 def _moment(text: str, zone: str) -> pd.Timestamp:
     moment = pd.Timestamp(text)
+    if moment is pd.NaT:
+        raise ValueError("an empty timestamp")
     return moment.tz_localize(zone).tz_convert("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 
@@ -157,11 +169,13 @@ def _column_labels(spec: PipelineSpec, table: pa.Table) -> np.ndarray:
             rule="`labels.column` names a column of the data",
             fix=f"use one of {', '.join(table.schema.names)}",
         )
-    labels = pd.to_numeric(table.column(name).to_pandas(), errors="coerce").to_numpy("float64", na_value=np.nan)
-    strange = np.unique(labels[~np.isnan(labels) & (labels != 0) & (labels != 1)])
+    values = table.column(name).to_pandas()
+    labels = pd.to_numeric(values, errors="coerce").to_numpy("float64", na_value=np.nan)
+    # What is no number must not pass for "unknown": the labels would be gone without a word.
+    strange = values[values.notna() & ~np.isin(labels, (0, 1))].unique()
     if len(strange):
         raise SchemaError(
-            f"label column {name!r} has the value {strange[0]:g}",
+            f"label column {name!r} has the value {strange[0]!r}",
             rule="a label is 1 (anomaly), 0 (none) or empty (unknown)",
             fix="recode the column at its source",
         )
@@ -171,12 +185,13 @@ def _column_labels(spec: PipelineSpec, table: pa.Table) -> np.ndarray:
 def _event_ids(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
     if spec.labels is None or spec.labels.events is None:
         return []
-    return [name for name in read_events(spec).columns if name in schema.names]
+    return [name for name in read_events(spec).columns if name in schema.names and name not in EVENT_COLUMNS]
 
 
 def _event_labels(spec: PipelineSpec, table: pa.Table, events: pd.DataFrame, value: str = "") -> np.ndarray:
     """Label of each row; an event that names other `values` than this one leaves its rows unknown."""
-    ids = [name for name in events.columns if name in table.schema.names and name != spec.time]
+    own = (*EVENT_COLUMNS, spec.time)
+    ids = [name for name in events.columns if name in table.schema.names and name not in own]
     frame = table.select([*ids, spec.time]).to_pandas()
     labels = np.zeros(len(frame))
     for event in events.to_dict("records"):

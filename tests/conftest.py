@@ -1,0 +1,63 @@
+"""A lake, a registry and small trained pipelines that many tests share; what is read only is made once a session."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pynomaly_pipelines.resources.registry import Registry
+from pynomaly_pipelines.resources.tables import Lake
+from tests.small_pipelines import Trained, records, series, trained
+
+
+@pytest.fixture(scope="session")
+def migrated_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database; making its schema takes seconds, copying the file none."""
+    file = tmp_path_factory.mktemp("registry") / "registry.db"
+    Registry(f"sqlite:///{file}", str(file.parent / "artifacts")).versions("none")
+    return file
+
+
+@pytest.fixture(scope="session")
+def new_registry(migrated_registry: Path) -> Callable[[Path], Registry]:
+    """A registry of its own in a folder."""
+
+    def make(folder: Path) -> Registry:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "registry.db"
+        if not file.exists():
+            shutil.copy(migrated_registry, file)
+        return Registry(f"sqlite:///{file}", str(folder / "artifacts"), "http://mlflow", folder / "cache")
+
+    return make
+
+
+@pytest.fixture
+def registry(new_registry: Callable[[Path], Registry], tmp_path: Path) -> Registry:
+    return new_registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, new_registry: Callable[[Path], Registry]) -> Trained:
+    """A records pipeline with labels, trained, judged, promoted and scored. Read only: `Trained.copy` to change it."""
+    return trained(records(), tmp_path_factory.mktemp("shop"), new_registry)
+
+
+@pytest.fixture(scope="session")
+def meters(tmp_path_factory: pytest.TempPathFactory, new_registry: Callable[[Path], Registry]) -> Trained:
+    """A series pipeline without labels, likewise."""
+    return trained(series(), tmp_path_factory.mktemp("meters"), new_registry)
+
+
+@pytest.fixture
+def shop_copy(shop: Trained, tmp_path: Path, new_registry: Callable[[Path], Registry]) -> Trained:
+    """The trained records pipeline with tables and a registry that may be changed."""
+    return shop.copy(tmp_path / "copy", new_registry)
