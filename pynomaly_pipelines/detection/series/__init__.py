@@ -11,5 +11,6 @@ from __future__ import annotations
 
 from pynomaly_pipelines.detection.series.detector import SeriesDetector
 from pynomaly_pipelines.detection.series.scorer import SeriesScorer
+from pynomaly_pipelines.detection.series.state import SeriesState
 
-__all__ = ["SeriesDetector", "SeriesScorer"]
+__all__ = ["SeriesDetector", "SeriesScorer", "SeriesState"]

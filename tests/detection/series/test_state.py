@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from pynomaly_pipelines.detection import Scorer, SeriesDetector
-from pynomaly_pipelines.operations.errors import DataError
+from pynomaly_pipelines.detection.series import SeriesState
+from pynomaly_pipelines.operations.errors import DataError, ScorerFileError
 
 from .conftest import KINDS, START, daily, fitted, household, long_frame, shuffled
 
@@ -37,13 +38,24 @@ def test_what_a_state_holds_is_bounded_and_goes_on_in_another_process(tmp_path):
     held = state.history()
     assert held.groupby("series").size().max() == scorer.history_points
     scorer.save(tmp_path / "model")
-    held.to_parquet(tmp_path / "state.parquet")
-    there = Scorer.load(tmp_path / "model").start(pd.read_parquet(tmp_path / "state.parquet"))
+    state.save(tmp_path / "state")
+    there = SeriesState.load(Scorer.load(tmp_path / "model"), tmp_path / "state")
     expected = scorer.score(frame)[-500:]
-    np.testing.assert_array_equal(
-        there.update(shuffled(frame.iloc[-500:])[0]), expected[shuffled(frame.iloc[-500:])[1]]
-    )
+    mixed, order = shuffled(frame.iloc[-500:])
+    np.testing.assert_array_equal(there.update(mixed), expected[order])
+    np.testing.assert_array_equal(scorer.start(held).update(mixed), expected[order])
     np.testing.assert_array_equal(state.update(frame.iloc[-500:]), expected)
+
+
+def test_a_state_is_not_taken_for_a_scorer(tmp_path):
+    fitted().save(tmp_path / "model")
+    fitted().start(household(days=9)).save(tmp_path / "state")
+    fitted().start().save(tmp_path / "empty")
+    with pytest.raises(ScorerFileError, match="kind 'series-state'"):
+        Scorer.load(tmp_path / "state")
+    with pytest.raises(ScorerFileError, match="holds a 'series'"):
+        SeriesState.load(fitted(), tmp_path / "model")
+    assert SeriesState.load(fitted(), tmp_path / "empty").history().empty
 
 
 def test_a_late_or_repeated_point_is_refused_and_nothing_is_kept():
