@@ -28,8 +28,10 @@ _NOT_A_NUMBER = r"^[+-]?(nan|NaN|NAN)$"
 _PADDED = r"^[+-]?0[0-9]"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?(Z|z|[+-][0-9]{2}:?[0-9]{2}))?$"
-_ZONED = r"[0-9]{2}:[0-9]{2}.*(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_ZONED = r"[Tt ][0-9:.,]+ ?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _LARGEST_DIGITS = 18
+_YEARS = ("0001-01-02", "9999-12-31")
+"""A day short on either side, for what time zones add."""
 
 Problems = dict[int, str]
 """Position of a value that did not convert -> why, as the rest of a sentence: "is not a number"."""
@@ -76,13 +78,32 @@ def inferred(texts: pa.Array | pa.ChunkedArray) -> pa.DataType:
 
 def to_utc(values: pa.Array, timezone: str) -> tuple[pa.Array, Problems]:
     """Texts, dates or timestamps -> UTC; naive ones are times of `timezone`."""
-    kind = values.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return values.cast(TIME, safe=False), {}
+    if pa.types.is_string(values.type):
+        return _localised(values, timezone)
+    values, outside = within_years(values)
+    if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+        return values.cast(TIME, safe=False), outside
+    moments, problems = _localised(values, timezone)
+    return moments, outside | problems
+
+
+def _localised(values: pa.Array, timezone: str) -> tuple[pa.Array, Problems]:
     try:
         return _to_utc_fast(values, timezone), {}
     except pa.ArrowInvalid:
         return _to_utc_slow(values, timezone)
+
+
+def within_years(values: pa.Array) -> tuple[pa.Array, Problems]:
+    """Dates or moments -> the same, null where they lie outside the years that a calendar can name."""
+    if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+        return values, {}  # 1677 to 2262
+    first, last = (pa.scalar(text).cast(pa.timestamp("us")).cast(values.type, safe=False) for text in _YEARS)
+    good = pc.or_kleene(pc.is_null(values), pc.and_(pc.greater(values, first), pc.less(values, last)))
+    if pc.all(good).as_py():
+        return values, {}
+    bad = np.flatnonzero(~good.to_numpy(zero_copy_only=False)).tolist()
+    return pc.if_else(good, values, pa.scalar(None, values.type)), dict.fromkeys(bad, "is outside the years 1 to 9999")
 
 
 def _to_utc_fast(values: pa.Array, timezone: str) -> pa.Array:
@@ -110,7 +131,8 @@ def _to_utc_slow(values: pa.Array, timezone: str) -> tuple[pa.Array, Problems]:
         zoned = np.zeros(len(texts), dtype=bool)
     moments = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us, UTC]")
     moments[zoned] = pd.to_datetime(texts[zoned], format="ISO8601", errors="coerce", utc=True).dt.as_unit("us")
-    local = pd.to_datetime(texts[~zoned], format="ISO8601", errors="coerce").dt.as_unit("us")
+    local = pd.to_datetime(texts[~zoned], format="ISO8601", errors="coerce", utc=True).dt.as_unit("us")
+    local = local.dt.tz_localize(None)
     placed = local.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
     moments[~zoned] = placed.dt.tz_convert("UTC")
 

@@ -257,6 +257,8 @@ def _read_json_lines(data: bytes, types: Types, where: str) -> FileRows:
     if len(broken) == len(objects):
         raise unreadable(where, "has no line with a JSON object", "the pipeline reads it with `type: jsonl`")
     given = list(dict.fromkeys(name for found in objects for name in found))
+    if not given:
+        raise unreadable(where, "has no JSON object with a value", "an object names its values")
     stored = column_names(given, where)
     texts = pa.table(
         [pa.array([conversion.as_text(found.get(name)) for found in objects], pa.string()) for name in given],
@@ -286,25 +288,38 @@ def _read_parquet(data: bytes, types: Types, timezone: str, where: str) -> FileR
 
     try:
         table = parquet.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problem = f"is not a whole Parquet file: {str(error).splitlines()[0]}"
         raise unreadable(where, problem, "the pipeline reads it with `type: parquet`") from error
     if table.num_rows == 0:
         raise unreadable(where, "has no rows", "a file holds at least one row")
-    table = table.rename_columns(column_names(table.column_names, where))
+    table = table.rename_columns(column_names(names, where))
     columns, problems = [], []
     for name in table.column_names:
         column, bad = _parquet_column(table[name].combine_chunks(), types.get(name), timezone)
-        problems += [(i, f"{name}={shown(table[name][i].as_py())} {why}") for i, why in bad.items()]
+        problems += [(i, f"{name}={_shown_at(table[name], i)} {why}") for i, why in bad.items()]
         columns.append(column)
     typed = pa.table(columns, names=table.column_names)
     typed = typed.append_column(ROW, pa.array(np.arange(1, table.num_rows + 1)))
     typed = typed.append_column(REJECTED, joined_reasons(table.num_rows, problems))
-    return FileRows(typed, lambda rows: _json_texts(table.take([row - 1 for row in rows])))
+    return FileRows(typed, lambda rows: _json_texts(table.take(pa.array([row - 1 for row in rows], pa.int64()))))
+
+
+def _shown_at(column: pa.ChunkedArray, position: int) -> str:
+    try:
+        return shown(column[position].as_py())
+    except (OverflowError, ValueError):
+        return str(texts_of(column.slice(position, 1).combine_chunks())[0])
 
 
 def _json_texts(table: pa.Table) -> list[str]:
-    return [json.dumps(row, ensure_ascii=False, default=str) for row in table.to_pylist()]
+    try:
+        rows = table.to_pylist()
+    except (OverflowError, ValueError):  # a date that Python has none for
+        rows = pa.table([texts_of(c.combine_chunks()) for c in table.columns], names=table.column_names).to_pylist()
+    return [json.dumps(row, ensure_ascii=False, default=str) for row in rows]
 
 
 def _parquet_column(column: pa.Array, kind: pa.DataType | None, timezone: str) -> tuple[pa.Array, conversion.Problems]:
@@ -318,7 +333,8 @@ def _parquet_column(column: pa.Array, kind: pa.DataType | None, timezone: str) -
         if pc.any(pc.is_inf(column)).as_py():
             return conversion.converted(texts_of(column), kind, timezone)
     try:
-        return column.cast(kind), {}
+        values = column.cast(kind)
+        return conversion.within_years(values) if pa.types.is_temporal(kind) else (values, {})
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return conversion.converted(texts_of(column), kind, timezone)
 
