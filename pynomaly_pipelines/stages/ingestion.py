@@ -425,12 +425,12 @@ class _Placement:
         if len(outside):
             sets = [set(keys_of_file) for _, keys_of_file in self._batch.pairs]
             outside = np.array([i for i in outside if keys[i] not in sets[self._file_of[i]]], dtype=np.int64)
+        ends = {key: self._calendar.partition(key).end for key in set(last[outside])}
         keys = keys.copy()
+        keys[outside] = last[outside]
         for i in outside.tolist():
-            partition = self._calendar.partition(last[i])
-            keys[i] = last[i]
-            moment = self._moments[i].as_py()
-            late = partition.end is not None and moment is not None and moment >= partition.end
+            moment, end = self._moments[i].as_py(), ends[last[i]]
+            late = moment is not None and end is not None and moment >= end
             if moment is not None and not (late and self._spec.allow_future):
                 problems.append((i, f"time {self._shown(moment)} lies outside partition {last[i]}"))
         return pa.array(keys, pa.string()), problems

@@ -178,6 +178,14 @@ def test_appended_rows_stay_and_small_files_are_merged(lake: Lake) -> None:
     assert sorted(lake.read("shop", "files")["value"].to_pylist()) == list(range(7))
 
 
+def test_a_url_for_a_root(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake/")
+    assert not lake.exists("shop", "raw")
+    lake.replace("shop", "raw", ["a"], rows("a", 1))
+    assert lake.counts("shop", "raw") == {"a": 1}
+    assert lake.uri("shop", "raw") == f"file://{tmp_path}/lake/shop/raw"
+
+
 def _write_for_ever(root: str, ready: multiprocessing.synchronize.Event) -> None:
     lake = Lake(root)
     value = 0
