@@ -33,7 +33,7 @@ MOST_KNOTS = 1024
 
 @dataclass(frozen=True)
 class Calibration:
-    """knots: raw scores, float64[k] strictly ascending; levels: -log10 p at each; scale and shape of the tail beyond."""
+    """knots: raw scores, float64[k], ascending; levels: -log10 p at each; scale, shape: of the tail beyond."""
 
     knots: Floats
     levels: Floats

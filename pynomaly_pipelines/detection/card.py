@@ -8,6 +8,16 @@ from typing import Any
 from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.columns import Encoder
 
+NAN_HANDLING = (
+    "A missing number is read as the training median, a missing category as the commonest one, an infinite number as "
+    "one a billion training ranges away. A category that training did not hold, or held once, has the estimated "
+    "probability of meeting a new one."
+)
+SCORE_SCALE = (
+    "Score = L / (1 + L) with L = -log10 of the share of ordinary rows that reach the raw score: 0.5 is 1 in 10, 0.75 "
+    "is 1 in 1000, 0.9 is 1 in a billion."
+)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -51,14 +61,17 @@ def card(encoder: Encoder, calibration: Calibration, evidence: Evidence) -> str:
 def _data(encoder: Encoder, evidence: Evidence) -> list[str]:
     used = f"{evidence.rows_fitted:,} of {evidence.rows_given:,} rows"
     head = [
-        f"Fitted on {used}; {evidence.rows_excluded:,} excluded by weight or label. "
-        f"Labels: {evidence.labelled_anomalies:,} anomalies, {evidence.labelled_ordinary:,} ordinary rows.",
+        f"Fitted on {used}; {evidence.rows_excluded:,} excluded by weight or label. {_labels(evidence)}",
         "",
         "| column | kind | usual | missing |",
         "| --- | --- | --- | --- |",
     ]
     rows = [f"| {e.name} | {e.kind} | {e.usual()} | {e.missing_share:.1%} |" for e in encoder.encodings]
     return head + rows
+
+
+def _labels(evidence: Evidence) -> str:
+    return f"Labels: {evidence.labelled_anomalies:,} anomalies, {evidence.labelled_ordinary:,} ordinary rows."
 
 
 def _settings(evidence: Evidence) -> list[str]:
@@ -73,11 +86,7 @@ def _settings(evidence: Evidence) -> list[str]:
 def _missing(encoder: Encoder) -> list[str]:
     gaps = [e.name for e in encoder.encodings if 0 < e.missing_share < 1]
     empty = [e.name for e in encoder.encodings if e.missing_share == 1]
-    lines = [
-        "A missing number is read as the training median, a missing category as the commonest one, an infinite "
-        "number as one a billion training ranges away. A category that training did not hold, or held once, has the "
-        "estimated probability of meeting a new one."
-    ]
+    lines = [NAN_HANDLING]
     if gaps:
         lines.append(f"Whether a value is missing is a feature of its own in: {', '.join(gaps)}.")
     if empty:
@@ -86,9 +95,6 @@ def _missing(encoder: Encoder) -> list[str]:
 
 
 def _calibration(calibration: Calibration, evidence: Evidence) -> list[str]:
-    return [
-        f"Score = L / (1 + L) with L = -log10 of the share of ordinary rows above: 0.5 is 1 in 10, 0.75 is 1 in "
-        f"1000, 0.9 is 1 in a billion. Learnt on {calibration.rows:,} raw scores of {evidence.held_out}; "
-        f"{calibration.gross} gross outliers among them were left out. Below 1 in {calibration.rows:,} the tail is "
-        f"extrapolated."
-    ]
+    learnt = f"Learnt on {calibration.rows:,} raw scores of {evidence.held_out}"
+    gross = f"{calibration.gross} gross outliers among them were left out"
+    return [f"{SCORE_SCALE} {learnt}; {gross}. Below 1 in {calibration.rows:,} the tail is extrapolated."]

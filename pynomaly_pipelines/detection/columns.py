@@ -4,8 +4,11 @@
 | --- | --- |
 | numeric | its value; a missing one becomes the training median |
 | boolean | 0 or 1; a missing one becomes the commoner of the two |
-| categorical | the information of its value in bits, ``-log2`` of its training frequency; values seen once and new ones share Good's (1953) estimate of the chance to meet a new value |
-| datetime | hour of day and day of week as points on circles, in UTC; the date itself is no feature: tomorrow lies beyond every training range |
+| categorical | the information of its value in bits, ``-log2`` of its training frequency |
+| datetime | time of day and day of week as points on circles, in UTC |
+
+Categories seen once and new ones share Good's (1953) estimate of the chance to meet a new one. The date itself is no
+feature: tomorrow lies beyond every training range.
 
 A column that had missing values at training adds a feature that is 1 where the value is missing. In a column that
 had none, a missing value is scored as the most ordinary one: there is nothing to judge it by.
@@ -32,6 +35,8 @@ LARGEST = 1e30
 MOST_CATEGORIES = 100_000
 USUAL = (0.05, 0.95)
 """Quantiles between which a numeric value is called usual."""
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 # pandas' names for what a column of Python objects holds
 _INFERRED: dict[str, Kind] = {
@@ -201,6 +206,7 @@ class Datetime(_Encoding):
 
     clock: bool
     weekday: bool
+    described: str
     kind: ClassVar[Kind] = "datetime"
 
     @classmethod
@@ -209,7 +215,7 @@ class Datetime(_Encoding):
         known = seconds[~missing]
         clock = np.unique(known % 86_400).size > 1
         weekday = np.unique(known // 86_400 % 7).size > 1
-        return cls(name, float(missing.mean()), clock, weekday)
+        return cls(name, float(missing.mean()), clock, weekday, _usual_times(known))
 
     @property
     def width(self) -> int:
@@ -228,8 +234,20 @@ class Datetime(_Encoding):
         return body, missing
 
     def usual(self) -> str:
-        parts = [word for word, on in (("time of day", self.clock), ("weekday", self.weekday)) if on]
-        return "usual " + " and ".join(parts) if parts else "one time"
+        return self.described
+
+
+def _usual_times(seconds: Floats) -> str:
+    """Times of day between the usual quantiles, and the weekdays that hold a twentieth of the rows or more."""
+    if seconds.size == 0:
+        return "always missing"
+    low, high = np.quantile(seconds % 86_400, USUAL) // 60
+    shares = np.bincount((seconds // 86_400 % 7).astype(np.int64), minlength=7) / seconds.size
+    # day 0, 1970-01-01, was a Thursday
+    days = [name for name, share in zip(WEEKDAYS[3:] + WEEKDAYS[:3], shares, strict=True) if share >= 0.05]
+    ordered = [name for name in WEEKDAYS if name in days]
+    clock = f"{int(low // 60):02}:{int(low % 60):02} … {int(high // 60):02}:{int(high % 60):02} UTC"
+    return clock if len(ordered) in (0, 7) else f"{clock}, {' '.join(ordered)}"
 
 
 _KINDS: dict[Kind, type[_Encoding]] = {
@@ -387,7 +405,7 @@ def _numbers(name: str, values: pd.Series) -> Floats:
 
 
 def _keys(name: str, values: pd.Series) -> Objects:
-    """object[n] of texts, None where missing; 1 and 1.0 are the same value, as a column with gaps turns one into other."""
+    """object[n] of texts, None where missing; 1 and 1.0 are one value: a gap makes a column of 1 one of 1.0."""
     kind = kind_of(name, values)
     if kind == "datetime":
         raise _retyped(name, "times", "categories")

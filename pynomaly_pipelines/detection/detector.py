@@ -24,12 +24,15 @@ AUTO = Offer(
     "auto",
     "",
     "",
-    "Ensemble of neighbours, Mahalanobis distance and isolation forest, joined by summed log tail probabilities.",
-    most_rows=100_000,
+    "Ensemble of neighbours, Mahalanobis distances and oblique isolation forests (`ensemble.py`): each raw score "
+    "becomes -log10 of the share of training rows that reach it, and the three kinds are added up.",
+    most_rows=20_000,
     least_rows=8,
+    limits=("Anomalies among more than a tenth of the training rows count as ordinary.",),
 )
 FOLDS = 5
 PROBES = 500
+ENOUGH_SPARE, MOST_SPARE = 1_000, 10_000
 ONE_SPLIT = 5_000
 """Rows from which one held-out quarter calibrates as well as five folds, at a fifth of the cost."""
 
@@ -87,20 +90,21 @@ class Detector:
         Raises SignatureError for a frame that cannot be read and NotEnoughData for one that is too small.
         """
         rows = _Rows.given(frame, labels, weights)
-        encoder = Encoder.learn(frame[rows.kept])
+        kept = frame if rows.kept.all() else frame[rows.kept]
+        encoder = Encoder.learn(kept)
         if encoder.features == 0:
             raise NotEnoughData(
                 "no column holds a value that could tell rows apart",
                 rule="Training needs at least one column with values.",
                 fix="check the feature columns of the pipeline",
             )
-        x = encoder.encode(frame[rows.kept])
-        x = x[rows.sample(min(self.max_rows, self.budget.rows(self.offer, x.shape[1])), self.seed)]
-        self._check_rows(x.shape[0])
+        chosen, spare = rows.sample(min(self.max_rows, self.budget.rows(self.offer, encoder.features)), self.seed)
+        self._check_rows(chosen.size)
+        x = encoder.encode(kept.iloc[chosen])
         frozen = self._frozen(x, self.seed)
-        held_out, how = self._held_out(x, frozen)
-        evidence = self._evidence(rows, x.shape[0], how)
+        held_out, how = self._held_out(x, frozen, encoder.encode(kept.iloc[spare]))
         typical = typical_parts(frozen, x, self.seed)
+        evidence = self._evidence(rows, x.shape[0], how)
         return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), typical, evidence)
 
     def _frozen(self, x: Floats, seed: int) -> Frozen:
@@ -117,9 +121,11 @@ class Detector:
                 fix="wait for more data or widen the training window",
             )
 
-    def _held_out(self, x: Floats, frozen: Frozen) -> tuple[Floats, str]:
+    def _held_out(self, x: Floats, frozen: Frozen, spare: Floats) -> tuple[Floats, str]:
         """Raw scores of rows by detectors that have not seen them, and how they were got."""
         n = x.shape[0]
+        if spare.shape[0] >= ENOUGH_SPARE:
+            return frozen.raw(spare), f"{spare.shape[0]:,} rows that the sample left over"
         if n * (FOLDS - 1) // FOLDS < max(self.offer.needs(self.parameters), 8):
             return frozen.raw(x), "the training rows themselves, too few to hold any out"
         order = np.random.default_rng(self.seed).permutation(n)
@@ -137,17 +143,18 @@ class Detector:
         """float64[fold]: scores by a detector fitted on the other rows, on the scale of the one fitted on all.
 
         Raw scales move with the number of rows (OCSVM, LODA). `own` are the final detector's scores of `probes`,
-        rows that neither has seen; the fold's are brought to the same median and interquartile range.
+        rows that neither has seen; the fold's are brought to the same median and 0.95 quantile.
         """
         others = np.setdiff1d(np.arange(x.shape[0]), fold)
         frozen = self._frozen(x[others], self.seed)
         low, middle, high = np.quantile(frozen.raw(probes), [0.25, 0.5, 0.95])
         own_low, own_middle, own_high = np.quantile(own, [0.25, 0.5, 0.95])
         stretch = (own_high - own_low) / (high - low) if high > low and own_high > own_low else 1.0
-        return own_middle + (frozen.raw(x[fold]) - middle) * stretch
+        aligned: Floats = own_middle + (frozen.raw(x[fold]) - middle) * stretch
+        return aligned
 
     def _evidence(self, rows: _Rows, fitted: int, held_out: str) -> Evidence:
-        notes = []
+        notes: list[str] = []
         if fitted < rows.kept.sum():
             notes.append(f"Fitted on a random sample of {fitted:,} of {int(rows.kept.sum()):,} rows.")
         return Evidence(
@@ -197,8 +204,16 @@ class _Rows:
             raise DetectorError("weights hold negative, infinite or missing values", rule="Weights are finite and ≥ 0.")
         return cls(known, weight)
 
-    def sample(self, most: int, seed: int) -> Ints:
-        """Indices into the kept rows: all of them where they fit and weigh the same, else a draw by weight."""
+    def sample(self, most: int, seed: int) -> tuple[Ints, Ints]:
+        """Indices into the kept rows to fit on, and up to `MOST_SPARE` of those left over, to calibrate with.
+
+        All rows where they fit and weigh the same, else a draw in proportion to weight.
+        """
+        chosen = self._drawn(most, seed)
+        left = np.setdiff1d(np.arange(int(self.kept.sum())), chosen)
+        return chosen, np.sort(np.random.default_rng(seed + 1).permutation(left)[:MOST_SPARE])
+
+    def _drawn(self, most: int, seed: int) -> Ints:
         weights = self.weights[self.kept]
         same = bool((weights == weights[0]).all())
         if same and weights.size <= most:
@@ -209,20 +224,21 @@ class _Rows:
         # systematic resampling: a row comes up in proportion to its weight, with the least variance
         size = min(weights.size, most)
         marks = (np.arange(size) + generator.random()) * weights.sum() / size
-        return np.searchsorted(np.cumsum(weights), marks, side="right").clip(0, weights.size - 1)
+        places = np.searchsorted(np.cumsum(weights), marks, side="right")
+        return np.minimum(places, weights.size - 1)
 
 
 def _between(x: Floats, seed: int) -> Floats:
-    """float64[≤ 500, d]: rows whose every cell lies between those of two training rows, so that no detector saw them."""
+    """float64[≤ 500, d]: rows whose cells lie around those of two training rows each, so that no detector saw them."""
     generator = np.random.default_rng(seed)
     rows = min(x.shape[0], PROBES)
     first, second = (np.take_along_axis(x, generator.integers(0, len(x), (rows, x.shape[1])), axis=0) for _ in "ab")
-    return first + (second - first) * generator.uniform(-0.5, 1.5, (rows, x.shape[1]))
+    cells: Floats = first + (second - first) * generator.uniform(-0.5, 1.5, (rows, x.shape[1]))
+    return cells
 
 
 def _one_a_row(name: str, values: ArrayLike, rows: int) -> Floats:
-    array = np.asarray(pd.array(np.asarray(values, dtype=object)).to_numpy(dtype=np.float64, na_value=np.nan)) \
-        if np.asarray(values).dtype == object else np.asarray(values, dtype=np.float64)  # fmt: skip
+    array = pd.Series(values).to_numpy(dtype=np.float64, na_value=np.nan)
     if array.shape != (rows,):
         raise DetectorError(
             f"{name} of shape {array.shape} for {rows} rows", rule=f"There is one value a row, shape ({rows},)."

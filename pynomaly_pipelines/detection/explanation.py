@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +60,9 @@ def explanation(parts: Floats, names: Objects, values: list[Objects], usual: Obj
 
 def _shares(parts: Floats) -> Floats:
     total = parts.sum(axis=1, keepdims=True)
-    return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
+    shares = np.zeros_like(parts)
+    np.divide(parts, total, out=shares, where=total > 0)
+    return shares
 
 
 def _best(shares: Floats, top: int) -> Ints:
@@ -72,6 +73,6 @@ def _best(shares: Floats, top: int) -> Ints:
 def _readable(value: object) -> str:
     if value is None or value != value:
         return "missing"
-    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
-        return f"{float(value):.6g}"
-    return str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return str(value)
+    return f"{float(value):.6g}" if isinstance(value, (int, float, np.number)) else str(value)

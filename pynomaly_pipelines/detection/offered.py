@@ -14,9 +14,9 @@ from pynomaly_pipelines.operations.errors import DetectorRefused, UnknownDetecto
 class Offer:
     """A detector that production may use.
 
-    home: PyOD's module and class; frozen: our module and class; seed: the name of its seed parameter, if it draws;
-    least_rows: fewest rows it can be fitted on; counted: a setting that says how many more it needs, and its default; most_rows: above this many it is fitted on a sample; row_bytes and
-    row_seconds: what a row of 20 columns costs at fit, measured.
+    home: PyOD's module and class; frozen: what freezes it; seed: the name of its seed parameter, if it draws.
+    least_rows: fewest rows it can be fitted on; counted: a setting it needs one row more than, and its default.
+    most_rows: above this many it is fitted on a sample. row_bytes, row_seconds: cost of fitting a row of 20 columns.
     """
 
     name: str
@@ -215,7 +215,7 @@ def settings(offered: Offer) -> dict[str, Any]:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every detector by name: `offered`, `method`, `parameters` with defaults, `limits`; or the `reason` it is refused."""
+    """Every detector: name, method, parameters with defaults and limits, or the reason it is refused."""
     auto = {"name": "auto", "offered": True, "frozen": True, "method": "see docs/detection.md", "parameters": {}}
     offered = [
         {

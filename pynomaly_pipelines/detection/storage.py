@@ -21,7 +21,7 @@ def write(folder: Path, kind: str, values: dict[str, Any], arrays: dict[str, Any
     """Write both files, the JSON last: a folder with a JSON is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, allow_pickle=False, **arrays)
     packed = buffer.getvalue()
     (folder / ARRAYS).write_bytes(packed)
     head = {"format": FORMAT, "kind": kind, "arrays_sha256": hashlib.sha256(packed).hexdigest()}

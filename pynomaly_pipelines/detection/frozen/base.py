@@ -20,6 +20,7 @@ FAMILIES = {
     "histogram": "histogram:Histogram",
     "marginals": "marginals:Marginals",
     "neighbours": "neighbours:Neighbours",
+    "oblique": "oblique:ObliqueForest",
     "local-density": "neighbours:LocalDensity",
     "mahalanobis": "gaussian:Mahalanobis",
     "mixture": "gaussian:Mixture",

@@ -64,7 +64,7 @@ class Forest(Frozen):
         object.__setattr__(self, "_heap", padded)
 
     def _padded(self) -> tuple[AnyArray, AnyArray, Floats]:
-        """The same trees, each padded to 2**levels leaves and stored level by level: node i's children are 2i+1, 2i+2."""
+        """The same trees padded to 2**levels leaves, level by level: node i's children are 2i + 1 and 2i + 2."""
         inner, trees = 2**self.levels - 1, self.roots.size
         features = np.zeros((trees, inner), dtype=np.int32)
         thresholds = np.full((trees, inner), np.inf, dtype=np.float32)
@@ -91,7 +91,8 @@ class Forest(Frozen):
 
         heap: tuple[AnyArray, AnyArray, Floats] | None = self.__dict__["_heap"]
         if heap is not None:
-            return kernels.walk(x, *heap, self.levels)
+            features, thresholds, leaves = heap
+            return kernels.walk(x, features, thresholds, leaves, self.levels)
         return kernels.walk_sparse(x, self.roots, self.children, self.features, self.thresholds, self.depths)
 
     def contributions(self, x: Floats) -> Floats:

@@ -23,7 +23,10 @@ TAIL = 512
 
 @dataclass(frozen=True, eq=False)
 class Marginals(Frozen):
-    """knots, heights: float64[all knots], column after column; starts: int64[d + 1]; scales: float64[d]; gains: float64[2, d]."""
+    """knots, heights: float64, column after column; starts: int64[d + 1], where each column's begin.
+
+    scales: float64[d], interquartile ranges; gains: float64[2, d], slopes of the logarithm below and above.
+    """
 
     knots: Floats
     heights: Floats

@@ -66,11 +66,9 @@ class Neighbours(Frozen):
 
     def gaps(self, x: Floats, indices: Ints) -> Floats:
         """float64[n, d]: mean over the neighbours of ``|x - reference|`` (its square for Euclidean distances)."""
-        total = np.zeros_like(x)
-        for neighbour in indices.T:
-            gap = np.abs(x - self.references[:, neighbour].T)
-            total += gap * gap if self.power == 2 else gap
-        return total / self.k
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        return kernels.neighbour_gaps(matrix(x, self.references.shape[0]), self.references, indices, self.power)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +114,7 @@ class LocalDensity(Frozen):
 
 def power_of(metric: str, p: float) -> int:
     """1 Manhattan, 2 Euclidean, 0 Chebyshev; DetectorRefused for any other distance."""
-    if metric == "minkowski":
-        power = {1: 1, 2: 2, float("inf"): 0}.get(p)
-    else:
-        power = POWERS.get(metric)
+    power = {1: 1, 2: 2, float("inf"): 0}.get(p) if metric == "minkowski" else POWERS.get(metric)
     if power is None:
         raise DetectorRefused(
             f"metric='{metric}' with p={p}",
