@@ -32,7 +32,8 @@ def test_every_yaml_is_a_valid_pipeline_or_a_part_of_one(place: str, text: str, 
     document = yaml.safe_load(text)
     if "type" not in document:
         # A part: it must be valid in the smallest pipeline there is.
-        document = {"type": specfile.COMPONENT, "attributes": {"source": {"type": "csv", "path": "a.csv"}, **document}}
+        smallest = {"source": {"type": "csv", "path": "a.csv"}, "time": "at"}
+        document = {"type": specfile.COMPONENT, "attributes": {**smallest, **document}}
     file = tmp_path / "shown" / "defs.yaml"
     file.parent.mkdir()
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
