@@ -174,16 +174,17 @@ class _Part:
 
     def _held_out(self, model: SeriesModel, recipe: Recipe, zone: str) -> Floats:
         """Raw scores of the training points, each by a model that did not learn from the block of time it lies in."""
-        ordinary = self.use & ~np.isnan(self.value)
         value = np.where(self.use, self.value, np.nan)
-        scores = judge(model, recipe, self.time, value).raw
-        for block in np.array_split(np.flatnonzero(ordinary), FOLDS):
-            others = self.without(block[0], block[-1] + 1)
+        scores = []
+        for block in np.array_split(np.flatnonzero(~np.isnan(value)), FOLDS):
+            others, judging = self.without(block[0], block[-1] + 1), model
             if others.present >= LEAST_POINTS:
-                other = finish_series(others.draft(zone), recipe, self.time, self.value, others.use)
-                scores[block] = judge(other, recipe, self.time, value).raw[block]
-        held_out = scores[ordinary & ~np.isnan(scores)]
-        return held_out if held_out.size else np.zeros(1)
+                judging = finish_series(others.draft(zone), recipe, self.time, self.value, others.use)
+            start = max(block[0] - judging.history_points, 0)
+            part = slice(start, block[-1] + 1)
+            scores.append(judge(judging, recipe, self.time[part], value[part]).raw[block - start])
+        held_out = np.concatenate(scores)
+        return held_out[~np.isnan(held_out)] if not np.isnan(held_out).all() else np.zeros(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -168,7 +168,19 @@ def judge(
     raw scores of these points are then left empty. causal: False remembers later surprises as well as earlier ones.
     """
     first = 0 if known is None else len(known)
-    figures = measure(model, recipe, time, value, first)
+    return judge_figures(model, recipe, time, measure(model, recipe, time, value, first), known, causal)
+
+
+def judge_figures(
+    model: SeriesModel,
+    recipe: Recipe,
+    time: Ints,
+    figures: Figures,
+    known: Floats | None = None,
+    causal: bool = True,
+) -> Judgement:
+    """As `judge`, of points that have been measured."""
+    first = 0 if known is None else len(known)
     enough = kernels.has_past(time, model.least, model.past)
     own = np.where(enough[:, None], own_surprise(model, recipe, figures), 0.0)
     if known is not None:
@@ -336,8 +348,9 @@ def finish_series(draft: SeriesModel, recipe: Recipe, time: Ints, value: Floats,
     """The whole model of the points that the draft was made of."""
     value, known = _learnt(value, use)
     model = draft if recipe.outlier is not None else _with_references(draft, time, value)
-    model = _with_scales(model, recipe, time, value)
-    judgement = judge(model, recipe, time, value)
+    figures = measure(model, recipe, time, value)
+    model = _with_scales(model, figures)
+    judgement = judge_figures(model, recipe, time, figures)
     judged = known & ~np.isnan(judgement.raw)
     judged = judged if judged.any() else known
     memory = judgement.memory.sum(axis=1)[judged]
@@ -406,8 +419,8 @@ def _with_references(model: SeriesModel, time: Ints, value: Floats) -> SeriesMod
     return replace(model, references=np.ascontiguousarray(outline[chosen].T), reference_times=time[chosen])
 
 
-def _with_scales(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats) -> SeriesModel:
-    figures = measure(model, recipe, time, value)
+def _with_scales(model: SeriesModel, figures: Figures) -> SeriesModel:
+    """The scales of figures, none of which is needed to measure them."""
     shift = figures.value - figures.expected + model.centre - figures.recent
     spread_centre, spread_scale = robust(log_spread(figures.spread, model.jump_scale))
     shape_centre, shape_scale = robust(figures.shape)
