@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROWS = 30_000
 DAY = "2025-03-01"
-KILLS = 8
+KILLS = 6
 SCORE = """
 import sys
 from pynomaly_pipelines.operations.settings import Settings
@@ -79,21 +81,22 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[PipelineSp
     return spec, lake, registry
 
 
-def start(spec: PipelineSpec) -> subprocess.Popen[str]:
+@contextmanager
+def scoring(spec: PipelineSpec) -> Iterator[subprocess.Popen[str]]:
+    """A process that has everything loaded and is about to score."""
     arguments = [sys.executable, "-c", SCORE, spec.model_dump_json(exclude_unset=True), DAY]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
 
 
 def test_all_or_nothing(trained: tuple[PipelineSpec, Lake, Registry]) -> None:
     spec, lake, registry = trained
-    started = time.monotonic()
-    process = start(spec)
-    started = time.monotonic()
-    assert process.wait() == 0
-    whole = time.monotonic() - started
+    with scoring(spec) as process:
+        started = time.monotonic()
+        assert process.wait() == 0
+        whole = time.monotonic() - started
     reference = lake.read(spec.name, "scores", columns=["id", "score"]).to_pandas()
     assert reference["id"].is_unique
     assert len(reference) == ROWS
@@ -101,10 +104,10 @@ def test_all_or_nothing(trained: tuple[PipelineSpec, Lake, Registry]) -> None:
     killed = 0
     for delay in np.linspace(0.02, 0.98 * whole, KILLS):
         lake.replace(spec.name, "scores", [DAY], lake.read(spec.name, "scores").slice(0, 0))
-        process = start(spec)
-        time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+        with scoring(spec) as process:
+            time.sleep(delay)
+            os.kill(process.pid, signal.SIGKILL)
+            killed += process.wait() == -signal.SIGKILL
         left = lake.read(spec.name, "scores", columns=["id", "score"]).to_pandas()
         assert len(left) in (0, ROWS)
         if len(left):
