@@ -138,9 +138,9 @@ def put(lake: Lake, spec: PipelineSpec, rows: pd.DataFrame, partitions: Sequence
     """Replace partitions of `validated` by rows, with the columns the ingestion adds."""
     keys = Calendar(spec).keys_of(rows[spec.time]) if spec.time else pd.Series("all", index=rows.index)
     table = pa.Table.from_pandas(rows, preserve_index=False)
-    own = {"_partition": keys.to_numpy(), "_source": [f"in/{key}.csv" for key in keys], "_row": np.arange(len(rows))}
-    for name, values in own.items():
-        table = table.append_column(name, pa.array(values))
+    table = table.append_column("_partition", pa.array(keys.tolist(), pa.string()))
+    table = table.append_column("_source", pa.array([f"in/{key}.csv" for key in keys], pa.string()))
+    table = table.append_column("_row", pa.array(np.arange(len(rows))))
     lake.replace(spec.name, "validated", sorted({*keys, *partitions}), table)
 
 

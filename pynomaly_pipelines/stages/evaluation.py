@@ -139,7 +139,7 @@ class Evaluation:
                     labelled[name] = None if labelled[name] is None else Interval(**labelled[name])
             notes = tuple(told.pop("notes"))
             return cls(**told, labelled=None if labelled is None else Labelled(**labelled), notes=notes)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise RegistryError(
                 f"version {version} carries no readable evaluation",
                 rule="the gate decides on the evidence the evaluation stored in the tag `evaluation`",
@@ -333,6 +333,8 @@ def _stability(
     except (DataError, DetectorError) as error:
         return None, (f"stability not measured: {error}",)
     ranks = [pd.Series(s).rank() for s in scores]
+    if any(rank.nunique() < 2 for rank in ranks):
+        return None, ("stability not measured: all rows of the hold-out score the same",)
     return float(ranks[0].corr(ranks[1])), ()
 
 

@@ -137,7 +137,7 @@ def _unreadable_events(path: str, problem: str) -> SourceUnreadable:
 
 def _moment(text: str, zone: str) -> pd.Timestamp:
     moment = pd.Timestamp(text)
-    if moment is pd.NaT:
+    if pd.isna(moment):
         raise ValueError("an empty timestamp")
     return moment.tz_localize(zone).tz_convert("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 

@@ -12,6 +12,9 @@ from pynomaly_pipelines.spec import PipelineSpec, Promotion
 from pynomaly_pipelines.stages.evaluation import Evaluation, judge
 from pynomaly_pipelines.stages.training import Window, read_window
 
+ROLLED_BACK = "rolled_back"
+"""Tag of a version that a person took back; the gate never lets it through again."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -50,6 +53,9 @@ def register(spec: PipelineSpec, lake: Lake, registry: Registry) -> Registration
     champion = registry.aliased(spec.name, CHAMPION)
     if champion is not None and champion.number == challenger.number:
         verdict = Verdict(True, ("it is the champion already",))
+        return RegistrationReport(champion, challenger, verdict, ())
+    if challenger.tags.get(ROLLED_BACK) == "true":
+        verdict = Verdict(False, ("it was rolled back; the next training makes another challenger",))
         return RegistrationReport(champion, challenger, verdict, ())
     evaluations = _side_by_side(spec, lake, registry, challenger, champion)
     verdict = decide(spec.promotion, *evaluations)
@@ -99,7 +105,7 @@ def rollback(registry: Registry, pipeline: str) -> tuple[Version, Version]:
             fix=f"`pynomaly models {pipeline}` lists versions; point the alias at one in the MLflow UI",
         )
     before = registry.version(pipeline, int(number))
-    registry.tag(champion, {"rolled_back": "true"})
+    registry.tag(champion, {ROLLED_BACK: "true"})
     registry.tag(before, {"restored_after": str(champion.number)})
     registry.point(CHAMPION, before)
     registry.unpoint(PREVIOUS, pipeline)

@@ -114,6 +114,12 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
         (train, train_labels), (holdout, holdout_labels) = _joined(fit), _joined(held)
     else:
         train, holdout, train_labels, holdout_labels = _split_rows(spec, *_joined(labelled), window.seed)
+    if spec.kind == "series":
+        # Files need not be in the order of time, and a stretch of points has to be one.
+        (train, train_labels), (holdout, holdout_labels) = (
+            _by_time(train, train_labels),
+            _by_time(holdout, holdout_labels),
+        )
     history = train if spec.kind == "series" else train.iloc[:0]
     return Split(train, holdout, train_labels, holdout_labels, history)
 
@@ -178,6 +184,11 @@ def _joined(
     if entries[0][2] is None:
         return frame, None
     return frame, np.concatenate([labels for _, _, labels in entries if labels is not None])
+
+
+def _by_time(frame: pd.DataFrame, labels: np.ndarray | None) -> tuple[pd.DataFrame, np.ndarray | None]:
+    order = frame[TIMESTAMP].argsort(kind="stable").to_numpy()
+    return frame.iloc[order].reset_index(drop=True), None if labels is None else labels[order]
 
 
 def _split_rows(
