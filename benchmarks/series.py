@@ -233,11 +233,14 @@ def alerts(series: list[Labelled]) -> None:
 
 
 def masking() -> None:
-    """Five gross outliers in 2,500 training points, then an event of ten deviations: rank and score."""
+    """Five gross outliers in 2,500 training points, then an event of ten deviations: its score and rank.
+
+    Beside it the event's height on the scale that Anomstack's preprocessing learns, by minimum and maximum.
+    """
     print(
         "\nmasking: five outliers of a given size in 2,500 training points, then 600 points with one of 10 deviations"
     )
-    print(f"{'outliers of':>14} {'our score':>10} {'above the 600th part':>22} {'min-max value':>14}")
+    print(f"{'outliers of':>14} {'its score':>10} {'rank of 600':>12} {'min-max scaled, its distance from the median':>46}")
     for size in (0.0, 1e2, 1e4, 1e6):
         generator = np.random.default_rng(0)
         training, later = generator.normal(size=2500), generator.normal(size=600)
@@ -248,7 +251,7 @@ def masking() -> None:
         found = scorer.score(regular(later))
         scaled = (later - training.min()) / np.ptp(training)
         step = abs(scaled[500] - np.median(scaled))
-        print(f"{size:14,.0f} {found[500]:10.3f} {int((found >= found[500]).sum()):>10} of 600 alert {step:14.5f}")
+        print(f"{size:14,.0f} {found[500]:10.3f} {int((found >= found[500]).sum()):12} {step:46.5f}")
 
 
 def regular(values: np.ndarray, name: str = "a") -> pd.DataFrame:

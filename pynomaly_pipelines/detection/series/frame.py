@@ -81,7 +81,14 @@ def _nanoseconds(column: pd.Series) -> Ints:
         )
     if getattr(column.dtype, "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return column.to_numpy().astype("datetime64[ns]").astype(np.int64)
+    try:
+        return np.asarray(pd.DatetimeIndex(column).as_unit("ns").asi8)
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise DataError(
+            f"a timestamp lies outside the years 1677 to 2262 ({error})",
+            rule="Times are counted in nanoseconds.",
+            fix="drop or quarantine those rows",
+        ) from error
 
 
 def _identities(column: pd.Series) -> tuple[Ints, tuple[str, ...]]:

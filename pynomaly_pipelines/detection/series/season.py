@@ -25,7 +25,7 @@ UTC = "UTC"
 FOLDS = 3
 LEAST_GAIN = 0.03
 """Share of the mean absolute error a richer pattern must save on cycles it has not seen."""
-MOST_BINS = {HOUR: (12, 60), DAY: (24, 96, 288), WEEK: (168, 672)}
+BINS = {HOUR: (12, 60), DAY: (24, 96, 288), WEEK: (7, 168, 672)}
 LEAST_CYCLES = 3
 
 
@@ -78,12 +78,13 @@ def fit_season(time: Ints, value: Floats, step: int, zone: str = UTC) -> Season:
 def _candidates(time: Ints, step: int) -> list[tuple[int, int]]:
     """(period, bins) to try, from simple to rich: at least three cycles seen and no more bins than steps."""
     span = int(time[-1] - time[0]) if len(time) else 0
-    return [
-        (period, bins)
-        for period, choices in MOST_BINS.items()
-        for bins in choices
-        if span >= LEAST_CYCLES * period and bins * step <= period
-    ]
+    periods = [period for period in BINS if span >= LEAST_CYCLES * period and 2 * step <= period]
+    return [(period, bins) for period in periods for bins in _bins(period, step)]
+
+
+def _bins(period: int, step: int) -> list[int]:
+    """Numbers of bins to try; one a step where points are rarer than the fewest bins."""
+    return [bins for bins in BINS[period] if bins * step <= period] or [period // step]
 
 
 def _held_out_error(time: Ints, value: Floats, period: int, bins: int) -> float:

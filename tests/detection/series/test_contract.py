@@ -176,6 +176,11 @@ def test_a_naive_clock_is_utc_and_other_zones_are_converted(kind):
         (lambda f: f.assign(timestamp=range(len(f))), SignatureError, "timestamp has type int64"),
         (lambda f: f.assign(timestamp=f["timestamp"].where(f.index > 3)), DataError, "4 of .* timestamps are empty"),
         (lambda f: f.assign(series=f["series"].where(f.index > 3)), DataError, "4 of .* series ids are empty"),
+        (
+            lambda f: f.assign(timestamp=f["timestamp"].astype("datetime64[s, UTC]") + np.timedelta64(10**10, "s")),
+            DataError,
+            "outside the years 1677 to 2262",
+        ),
         (lambda f: pd.concat([f, f.iloc[[7]]]), DataError, r"'wave' has two points at 2025-01-06T03:30:00\+00:00"),
     ],
 )

@@ -47,6 +47,19 @@ def test_a_weekend_makes_the_pattern_weekly():
     assert season.at(times(24 * 7, 60))[24 * 5 :].mean() == pytest.approx(0.0, abs=0.5)
 
 
+def test_daily_points_may_follow_the_week():
+    weekday = np.tile([5.0, 6.0, 7.0, 8.0, 9.0, 1.0, 0.0], 10)
+    season = fit_season(times(70, 24 * 60), weekday, DAY)
+    assert (season.period, len(season.table)) == (WEEK, 7)
+    np.testing.assert_array_equal(season.at(times(7, 24 * 60) + 700 * DAY), weekday[:7])
+
+
+def test_four_points_a_day_may_follow_the_day():
+    season = fit_season(times(80, 360), np.tile([1.0, 2.0, 3.0, 9.0], 20), 6 * HOUR)
+    assert season.period == DAY
+    np.testing.assert_array_equal(season.at(times(4, 360)), [1.0, 2.0, 3.0, 9.0])
+
+
 def test_two_cycles_are_too_few_for_a_pattern():
     assert fit_season(times(96, 30), daily(2, 0), 30 * MINUTE).period == 0
 
