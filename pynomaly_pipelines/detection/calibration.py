@@ -24,10 +24,12 @@ from pynomaly_pipelines.detection.arrays import AnyArray, Bools, Floats
 from pynomaly_pipelines.operations.errors import NotEnoughData
 
 SHAPE_FLOOR = 0.1
-SHAPE_CEILING = 1.0
-RARE = 0.01
+SHAPE_CEILING = 0.5
+LIGHTEST = 1e-3
+"""Shape of the lightest tail that gross outliers are told by: all but exponential."""
+RARE = 0.1
 """A training row is gross when fewer than this many rows of its size were to be expected among all."""
-MOST_GROSS = 0.02
+MOST_GROSS = 0.005
 MOST_KNOTS = 1024
 
 
@@ -43,8 +45,11 @@ class Calibration:
     gross: int
 
     @classmethod
-    def learn(cls, held_out: Floats) -> Calibration:
-        """From raw scores, float64[n], of training rows that the detector had not seen."""
+    def learn(cls, held_out: Floats, shape: float = SHAPE_FLOOR) -> Calibration:
+        """From raw scores, float64[n], of training rows that the detector had not seen.
+
+        shape: of the tail beyond the largest ordinary score; the larger, the slower the level rises.
+        """
         raw = np.sort(np.asarray(held_out, dtype=np.float64))
         if raw.size == 0 or not np.isfinite(raw).all():
             raise NotEnoughData(
@@ -54,8 +59,7 @@ class Calibration:
             )
         ordinary = raw[_ordinary(raw)]
         knots, levels = _body(ordinary)
-        scale, shape = _tail(ordinary)
-        return cls(knots, levels, scale, shape, raw.size, raw.size - ordinary.size)
+        return cls(knots, levels, _scale(ordinary), shape, raw.size, raw.size - ordinary.size)
 
     def levels_of(self, raw: Floats) -> Floats:
         """-log10 of the tail probability, float64[n] ≥ 0."""
@@ -104,7 +108,7 @@ def _ordinary(raw: Floats) -> Bools:
     if scale <= 0.0:
         return keep
     excess = np.maximum(raw - at[1], 0.0)
-    expected = raw.size * 0.2 * (1.0 + shape * excess / scale) ** (-1.0 / shape)
+    expected = raw.size * 0.2 * np.exp(-np.log1p(shape * excess / scale) / shape)
     keep = expected >= RARE
     return keep if (~keep).mean() <= MOST_GROSS else np.ones(raw.size, dtype=bool)
 
@@ -117,13 +121,13 @@ def _robust_tail(middle: float, start: float, end: float) -> tuple[float, float]
     """
     first, second = start - middle, end - start
     if second <= 0.0:
-        return 0.0, SHAPE_FLOOR
+        return 0.0, LIGHTEST
     if first <= 0.0:
         return second / np.log(10.0), SHAPE_CEILING
-    ratios = np.linspace(SHAPE_FLOOR, SHAPE_CEILING, 91)
+    shapes = np.linspace(LIGHTEST, SHAPE_CEILING, 100)
     # (10^ξ - 1) / (1 - 2.5^-ξ): the ratio of the two steps for shape ξ
-    wanted = (10.0**ratios - 1.0) / (1.0 - 2.5**-ratios)
-    shape = float(np.interp(second / first, wanted, ratios))
+    ratios = (10.0**shapes - 1.0) / (1.0 - 2.5**-shapes)
+    shape = float(np.interp(second / first, ratios, shapes))
     return float(second * shape / (10.0**shape - 1.0)), shape
 
 
@@ -145,9 +149,7 @@ def _body(raw: Floats) -> tuple[Floats, Floats]:
     return raw[places], -np.log10((n - places - 0.5) / n)
 
 
-def _tail(raw: Floats) -> tuple[float, float]:
-    """Scale and shape beyond the largest ordinary score."""
+def _scale(raw: Floats) -> float:
+    """Mean excess of the upper tenth: the scale of the tail beyond the largest ordinary score."""
     upper = raw[-max(min(raw.size // 10, 500), 1) :]
-    excess = upper - upper[0]
-    scale = float(excess.mean()) or float(np.ptp(raw)) or abs(float(raw[-1])) or 1.0
-    return scale, SHAPE_FLOOR
+    return float((upper - upper[0]).mean()) or float(np.ptp(raw)) or abs(float(raw[-1])) or 1.0

@@ -238,7 +238,7 @@ def _between(x: Floats, seed: int) -> Floats:
 
 
 def _one_a_row(name: str, values: ArrayLike, rows: int) -> Floats:
-    array = pd.Series(values).to_numpy(dtype=np.float64, na_value=np.nan)
+    array: Floats = pd.Series(np.asarray(values)).to_numpy(dtype=np.float64, na_value=np.nan)
     if array.shape != (rows,):
         raise DetectorError(
             f"{name} of shape {array.shape} for {rows} rows", rule=f"There is one value a row, shape ({rows},)."

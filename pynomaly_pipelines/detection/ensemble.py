@@ -3,8 +3,8 @@
 1. A first round scores the training rows; the tenth that is most anomalous does not shape what follows, so that
    anomalies among the training rows do not teach the model that they are ordinary.
 2. Eight raw scores: mean Manhattan distance to the 10 nearest and to the nearest 5 % of a sample of training rows,
-   each in robustly scaled and in standardised columns; Mahalanobis distance from the inner half of the rows, with
-   and without strong regularisation; two forests of oblique splits, with and without the tenth left out.
+   each in robustly scaled and in standardised columns; Mahalanobis distance from the inner half of all rows,
+   strongly regularised, and of the inner eight tenths, hardly; two forests of oblique splits, with and without the tenth left out.
 3. Each becomes its level, -log10 of the share of training rows that reach it. Each of the three kinds has the mean
    of its levels; the raw score is the sum of the three (Fisher 1932).
 
@@ -18,18 +18,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pynomaly_pipelines.detection.arrays import AnyArray, Bools, Floats, matrix
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats, matrix
 from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.frozen.base import MOST_TYPICAL, Frozen, State, nested, restore
 from pynomaly_pipelines.detection.frozen.gaussian import Mahalanobis
 from pynomaly_pipelines.detection.frozen.neighbours import Neighbours
 from pynomaly_pipelines.detection.frozen.oblique import ObliqueForest
 
-TREES = 100
+TREES = 200
 REFERENCES = 2_000
 NEAR = 10
 WIDE = 0.05
-LEFT_OUT = 0.1
+LEVEL_SHAPE = 1.0
+"""Beyond the training rows a member's level rises with the logarithm of the excess: no member outvotes the others."""
 MOST_RANKED = 10_000
 """Training rows whose scores make a member's levels."""
 
@@ -74,21 +75,21 @@ class Ensemble(Frozen):
     @classmethod
     def fit(cls, x: Floats, seed: int) -> Self:
         """From a training matrix, float64[n, d]."""
-        inner = _inner(x, seed)
-        kept = x[inner]
+        rarity = _rarity(x, seed)
+        kept = x[rarity <= np.quantile(rarity, 0.9)]
         spaces = (Space.robust(kept), Space.standard(kept))
         z, all_z = spaces[0].of(kept), spaces[0].of(x)
         members = (
             *(_neighbours(space.of(kept), seed) for space in spaces),
             trimmed_mahalanobis(all_z, 0.5, 0.1),
-            trimmed_mahalanobis(z, 0.5, 1e-3),
+            trimmed_mahalanobis(spaces[0].of(x[rarity <= np.quantile(rarity, 0.8)]), 0.5, 1e-3),
             ObliqueForest.fit(all_z, TREES, seed),
             ObliqueForest.fit(z, TREES, seed + 1),
         )
         draft = cls(spaces, members, (), np.zeros((0, x.shape[1])))
         order = np.random.default_rng(seed).permutation(x.shape[0])
         ranked, middling = x[order[:MOST_RANKED]], x[order[:MOST_TYPICAL]]
-        calibrations = tuple(Calibration.learn(raw) for raw in draft.raws(ranked).T)
+        calibrations = tuple(Calibration.learn(raw, LEVEL_SHAPE) for raw in draft.raws(ranked).T)
         typical = np.stack([np.median(parts, axis=0) for parts in draft._member_parts(middling)])
         return cls(spaces, members, calibrations, typical)
 
@@ -162,15 +163,15 @@ class Ensemble(Frozen):
         return cls(spaces, members, calibrations, arrays["typical"])
 
 
-def _inner(x: Floats, seed: int) -> Bools:
-    """bool[n]: the rows but the tenth that a first round of three detectors finds most anomalous."""
+def _rarity(x: Floats, seed: int) -> Floats:
+    """float64[n]: how anomalous a first round of three detectors finds the training rows, as a sum of log ranks."""
     z = Space.robust(x).of(x)
     rounds = (_neighbours(z, seed), trimmed_mahalanobis(z, 0.75, 1e-6), ObliqueForest.fit(z, TREES, seed))
     rarity = np.zeros(x.shape[0])
     for member in rounds:
         ranks = np.argsort(np.argsort(member.raw(z), kind="stable"))
         rarity -= np.log1p(-(ranks + 0.5) / (ranks.size + 1))
-    return rarity <= np.quantile(rarity, 1.0 - LEFT_OUT)
+    return rarity
 
 
 def _neighbours(z: Floats, seed: int) -> Neighbours:

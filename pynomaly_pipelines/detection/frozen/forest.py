@@ -92,7 +92,8 @@ class Forest(Frozen):
         heap: tuple[AnyArray, AnyArray, Floats] | None = self.__dict__["_heap"]
         if heap is not None:
             features, thresholds, leaves = heap
-            return kernels.walk(x, features, thresholds, leaves, self.levels)
+            depths: Floats = kernels.walk(x, features, thresholds, leaves, self.levels)
+            return depths
         return kernels.walk_sparse(x, self.roots, self.children, self.features, self.thresholds, self.depths)
 
     def contributions(self, x: Floats) -> Floats:
