@@ -40,6 +40,11 @@ class Project:
                 folder = root.joinpath(*declared.split("."))
                 if folder.is_dir():
                     return cls(settings, declared, folder / "defs")
+            raise SpecError(
+                f"there is no folder of root_module {declared!r}",
+                rule=f"`[tool.dg.project]` in {settings.project / 'pyproject.toml'} names the project's module",
+                fix=f"make {declared.replace('.', '/')}/defs in {settings.project}, or correct `root_module`",
+            )
         return cls(settings, "pynomaly_pipelines", Path(__file__).parent / "defs")
 
     def pipeline(self, name: str) -> PipelineSpec:
