@@ -94,6 +94,7 @@ class Registry:
         client = self._client()
         run_id = self._start_run(client, pipeline, model)
         try:
+            self._log_run(client, run_id, model)
             number = self._log_and_register(client, pipeline, run_id, model)
         except BaseException:
             client.set_terminated(run_id, "FAILED")
@@ -237,14 +238,15 @@ class Registry:
             tags={**model.tags, "pipeline": pipeline},
             run_name=f"{pipeline} {model.scorer.detector}",
         )
-        run_id = str(run.info.run_id)
+        return str(run.info.run_id)
+
+    def _log_run(self, client: MlflowClient, run_id: str, model: TrainedModel) -> None:
         for key, value in model.parameters.items():
             client.log_param(run_id, key, value)
         for key, metric in model.metrics.items():
             client.log_metric(run_id, key, metric)
         self._log_bytes(client, run_id, "plots", model.plots)
         client.log_text(run_id, model.scorer.card(), "model_card.md")
-        return run_id
 
     def _log_and_register(self, client: MlflowClient, pipeline: str, run_id: str, model: TrainedModel) -> int:
         from mlflow.exceptions import MlflowException
@@ -271,6 +273,8 @@ class Registry:
         import mlflow.artifacts
         from mlflow.exceptions import MlflowException
 
+        # `models:/m-…` is looked up in the process-wide store, whatever `tracking_uri` says.
+        self._client()
         try:
             with _quiet():
                 got = mlflow.artifacts.download_artifacts(
@@ -282,7 +286,14 @@ class Registry:
                 rule=f"they lie at {version.source}",
                 fix="check the artifact store, or roll back to a version whose artifacts exist",
             ) from error
-        return Path(got) / "data" / SCORER_FOLDER
+        scorer = Path(got) / "data" / SCORER_FOLDER
+        if not scorer.is_dir():
+            raise RegistryError(
+                f"the artifacts of version {version.number} of {version.pipeline!r} hold no data/{SCORER_FOLDER}",
+                rule="a pipeline's model is a saved scorer",
+                fix="train and register it through the pipeline, or roll back to a version that was",
+            )
+        return scorer
 
     def _fill_cache(self, version: Version, kept: Path) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)

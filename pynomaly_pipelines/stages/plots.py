@@ -27,7 +27,8 @@ def score_histogram(scores: np.ndarray, threshold: float, labels: np.ndarray | N
     over = float(np.mean(scores[finite] > threshold)) if finite.any() else 0.0
     axes.axvline(threshold, color=INK, linestyle="--", linewidth=1)
     axes.set_title(f"{finite.sum():,} scores, {over:.2%} over the threshold {threshold:.4g}", loc="left", fontsize=9)
-    axes.set_yscale("log")
+    if finite.any():
+        axes.set_yscale("log")
     axes.set_xlabel("score")
     if known.any():
         axes.legend(frameon=False)
@@ -65,7 +66,7 @@ def series_scores(
     groups = {str(name): np.asarray(rows) for name, rows in points.groupby("series").indices.items()}
     order = sorted(groups, key=lambda name: -float(np.nanmax(np.nan_to_num(scores[groups[name]]))))[:limit]
     figure, all_axes = _grid(len(order))
-    for name, axes in zip(sorted(order), all_axes, strict=True):
+    for name, axes in zip(sorted(order), all_axes[: len(order)], strict=True):
         rows = groups[name][np.argsort(points["timestamp"].to_numpy()[groups[name]], kind="stable")]
         times, values = points["timestamp"].to_numpy()[rows], points["value"].to_numpy()[rows]
         over = np.nan_to_num(scores[rows]) > threshold

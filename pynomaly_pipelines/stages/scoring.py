@@ -135,8 +135,8 @@ def reason_text(reasons: Sequence[dict[str, object]] | None) -> str:
 
 
 def _past(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, scorer: Scorer) -> pa.Table | None:
-    """The validated rows right before the partitions, as far back as the scorer looks."""
-    first = min(partitions)
+    """The validated rows before the partitions, as far back as the scorer looks, and those between them."""
+    first, last = min(partitions), max(partitions)
     if spec.kind != "series" or first.start is None:
         return None
     from pynomaly_pipelines.detection.series import SeriesScorer
@@ -144,14 +144,17 @@ def _past(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, score
     assert isinstance(scorer, SeriesScorer)
     oldest = Calendar(spec).containing(first.start - scorer.history)
     known = sorted(lake.counts(spec.name, "validated"))
-    keys = [key for key in known if oldest.key <= key < first.key]
+    scored = {partition.key for partition in partitions}
+    keys = [key for key in known if oldest.key <= key < last.key and key not in scored]
     return lake.read(spec.name, "validated", partitions=keys) if keys else None
 
 
 def _identity_columns(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
     time = [spec.time] if spec.time else []
     wanted = [*time, *spec.key, *spec.series, "_partition", "_source", "_row"]
-    return list(dict.fromkeys(name for name in wanted if name in schema.names))
+    # The name of a point's series holds its ids; an id column called `series` gives way to it.
+    taken = (SERIES, VALUE) if spec.kind == "series" else ()
+    return list(dict.fromkeys(name for name in wanted if name in schema.names and name not in taken))
 
 
 def _identity(spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame) -> pd.DataFrame:

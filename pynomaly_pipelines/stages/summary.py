@@ -94,7 +94,9 @@ def readable(scores: pd.DataFrame) -> pd.DataFrame:
 def as_json_lines(scores: pd.DataFrame) -> Iterable[str]:
     """One JSON object a row."""
     for row in scores.to_dict("records"):
-        yield json.dumps(row, default=_plain)
+        # JSON has no NaN; a point that could not be scored has no score.
+        told = {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}
+        yield json.dumps(told, default=_plain)
 
 
 def _flags(spec: PipelineSpec, lake: Lake) -> np.ndarray:
