@@ -334,7 +334,7 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
                 deps=["validated", "champion"],
                 kinds={"deltalake", "pyod"},
                 description="A calibrated score and the reasons for it, for each row; replaced when scored again.",
-                automation_condition=conditions.score(wiring.key("validated"), wiring.key("champion")),
+                automation_condition=conditions.score(wiring.key("validated"), wiring.key("champion"), spec.partition),
             )
         ],
         backfill_policy=wiring.backfill,
@@ -347,7 +347,7 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
 
         with told(context):
             tables, models = lake.open(), registry.open()
-            report = score(spec, wiring.partitions(context), tables, models, run_id=context.run_id)
+            report = score(spec, wiring.partitions(context), tables, models, run_id=context.run.run_id)
         figures = {key: {"rows": rows, "anomalies": found} for key, (rows, found) in report.per_partition.items()}
         presentation.counted(context, wiring.key("scores"), figures)
         yield dg.MaterializeResult(
@@ -429,7 +429,11 @@ def partitions_def(spec: PipelineSpec) -> dg.TimeWindowPartitionsDefinition | No
     calendar = Calendar(spec)
     first, end = calendar.first(), calendar.end()
     return kinds[spec.partition](
-        start_date=first.key, end_date=None if end is None else end.key, timezone=str(calendar.zone)
+        start_date=first.key,
+        end_date=None if end is None else end.key,
+        timezone=str(calendar.zone),
+        # The partition that is still filling counts too: its rows are scored as they come.
+        end_offset=1 if end is None else 0,
     )
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from pynomaly_pipelines.automation.arrivals import partition_tags, stretches
 from pynomaly_pipelines.automation.reruns import refused_partitions
-from pynomaly_pipelines.operations.errors import DataError, PynomalyError
+from pynomaly_pipelines.operations.errors import DataError, RunFailed
 from pynomaly_pipelines.operations.local_sqlite import fewer_flushes
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
 from pynomaly_pipelines.pipeline import standalone
@@ -18,12 +18,6 @@ from pynomaly_pipelines.spec import PipelineSpec
 
 Progress = Callable[[str, int, int], None]
 """Called with the part that runs, partitions done and partitions in all."""
-
-
-class RunFailed(PynomalyError):
-    """A run ended with an error; what it was is in the message."""
-
-    code = "run-failed"
 
 
 @dataclass

@@ -122,8 +122,11 @@ class CsvSource(FileSource):
     """Comma-separated text with one header line."""
 
     type: Literal["csv"]
+    """Says what kind of file it is."""
     delimiter: str = Field(",", min_length=1, max_length=1)
+    """One character between cells."""
     encoding: str = "utf-8"
+    """Any encoding Python knows."""
     null_values: tuple[str, ...] = ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A")
     """Texts that mean "no value"."""
 
@@ -132,12 +135,14 @@ class ParquetSource(FileSource):
     """Apache Parquet files."""
 
     type: Literal["parquet"]
+    """Says what kind of file it is."""
 
 
 class JsonLinesSource(FileSource):
     """One JSON object a line."""
 
     type: Literal["jsonl"]
+    """Says what kind of file it is."""
 
 
 Source = Annotated[CsvSource | ParquetSource | JsonLinesSource, Field(discriminator="type")]
@@ -226,6 +231,7 @@ class Training(Strict):
     max_rows: PositiveInt = 200_000
     """Most rows used for training; more are sampled with the seed."""
     seed: int = 0
+    """Of every random choice in a training, so that it can be repeated."""
 
 
 class Threshold(Strict):
@@ -280,6 +286,7 @@ class Automation(Strict):
     arrivals: bool = True
     """Look for new files and ingest the partitions they belong to."""
     arrivals_interval_seconds: PositiveInt = 15
+    """Seconds between two looks."""
     schedule: Cron | None = None
     """Also ingest and score the latest partition at these times (in the pipeline's time zone)."""
     retrain: Cron | None = "0 3 * * 0"
@@ -301,12 +308,14 @@ class PipelineSpec(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)] = ""
     """Lower-case name; the folder of `defs.yaml` by default."""
     description: str = ""
+    """What the data is, for the people who look at the graph."""
     owners: tuple[str, ...] = ()
     """E-mail addresses or `team:name`."""
     kind: Literal["records", "series"] = "records"
     """`records`: each row of a wide table is scored. `series`: each point of each series is scored."""
 
     source: Source
+    """Where the data comes from."""
     columns: dict[str, ColumnType] = Field(default_factory=dict)
     """Declared types; other columns get the type found at the first ingestion, and keep it."""
     time: str | None = None
@@ -314,6 +323,7 @@ class PipelineSpec(Strict):
     timezone: Timezone = "UTC"
     """Zone of naive timestamps and of the partitions' borders."""
     partition: Cadence = "whole"
+    """The slice of time that one run ingests, validates and scores."""
     start: date | None = None
     """First day with data; needed when `partition` is not `whole`."""
     end: date | None = None
@@ -333,12 +343,19 @@ class PipelineSpec(Strict):
     """Value columns; each is a series of its own per id (series)."""
 
     labels: Labels | None = None
+    """What is known to be an anomaly; for evaluation, never for the detector."""
     expectations: tuple[Expectation, ...] = ()
+    """What every row, or every partition, must meet."""
     validation: Validation = Validation()
+    """How bad a partition may be before none of it is used."""
     training: Training = Training()
+    """What models are trained on, and which compete."""
     threshold: Threshold = Threshold()
+    """From which score on a row is an anomaly; by default one ordinary row in 200."""
     promotion: Promotion = Promotion()
+    """The gate before a challenger becomes champion."""
     automation: Automation = Automation()
+    """What happens without a hand on it."""
     reasons: Annotated[int, Field(ge=1, le=10)] = 3
     """How many contributing columns are stored with each score."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -34,12 +35,23 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         if not waiting:
             return dg.SkipReason(f"no new files at {spec.source.path}")
+        early = not_begun(spec, waiting, datetime.now(UTC))
+        if len(early) == len(waiting):
+            return dg.SkipReason(f"all new rows lie in the future: {', '.join(early[:3])}")
+        waiting = {key: digest for key, digest in waiting.items() if key not in set(early)}
         scored = context.instance.get_latest_materialization_event(dg.AssetKey([spec.name, "champion"])) is not None
         nouns = ("raw", "validated", "quarantine", *(("scores",) if scored else ()))
         selection = [dg.AssetKey([spec.name, noun]) for noun in nouns]
         return dg.SensorResult(run_requests=list(requests(spec, waiting, selection)))
 
     return arrivals
+
+
+def not_begun(spec: PipelineSpec, keys: Iterable[str], now: datetime) -> list[str]:
+    """The partitions that begin after `now`: Dagster has them only when their time has come."""
+    calendar = Calendar(spec)
+    parts = [calendar.partition(key) for key in sorted(keys)]
+    return [part.key for part in parts if part.start is not None and part.start > now]
 
 
 def requests(

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 from dagster import AutomationCondition as AC
 
+from pynomaly_pipelines.spec import Cadence
+
 Condition = dg.AutomationCondition[Any]
+LOOK_BACK = {
+    "hourly": timedelta(hours=2),
+    "daily": timedelta(days=2),
+    "weekly": timedelta(days=14),
+    "monthly": timedelta(days=59),
+}
+"""About two partitions, whose scores a new champion replaces; `pynomaly run` replaces older ones."""
 
 
 def train(validated: dg.AssetKey, retrain_cron: str | None) -> Condition:
@@ -27,12 +37,12 @@ def follow() -> Condition:
     return (AC.any_deps_updated().since_last_handled() & _ready()).with_label("follow")
 
 
-def score(validated: dg.AssetKey, champion: dg.AssetKey) -> Condition:
-    """Score new rows; when a champion comes, the partitions that have no scores yet and the latest one."""
+def score(validated: dg.AssetKey, champion: dg.AssetKey, cadence: Cadence) -> Condition:
+    """Score new rows; when a champion comes, what has no scores yet, the partition that fills and the one before."""
     new_rows: Condition = AC.any_deps_updated().allow(dg.AssetSelection.assets(validated))
     new_champion: Condition = AC.any_deps_updated().allow(dg.AssetSelection.assets(champion))
     missing: Condition = AC.missing()
-    wanted: Condition = new_rows | (new_champion & (missing | AC.in_latest_time_window()))
+    wanted: Condition = new_rows | (new_champion & (missing | AC.in_latest_time_window(LOOK_BACK.get(cadence))))
     return (wanted.since_last_handled() & _ready()).with_label("score")
 
 

@@ -17,6 +17,7 @@ PynomalyError
 ├── RegistryError          the model registry cannot give or take what was asked
 │   └── NoChampion         a pipeline has no champion yet
 ├── TableError             the lake cannot give or take what was asked
+├── RunFailed              a run ended with an error; the message is the first one
 └── SettingsError          an environment variable or settings file breaks a rule
 
 Whether to try again is a property of the class: bad data is reported, never retried.
@@ -120,6 +121,10 @@ class NoChampion(RegistryError):
 
 class TableError(PynomalyError):
     code = "table-error"
+
+
+class RunFailed(PynomalyError):
+    code = "run-failed"
 
 
 class SettingsError(PynomalyError):

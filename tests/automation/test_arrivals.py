@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from pynomaly_pipelines.automation.arrivals import build_arrivals, partition_tags, requests, stretches
+from pynomaly_pipelines.automation.arrivals import build_arrivals, not_begun, partition_tags, requests, stretches
+from pynomaly_pipelines.pipeline import partitions_def
 from pynomaly_pipelines.resources.configurable import LakeResource
 from pynomaly_pipelines.spec import PipelineSpec
 
@@ -116,3 +118,22 @@ def test_the_whole_needs_no_partition_tags() -> None:
 def _requests(found: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
     assert isinstance(found, dg.SensorResult)
     return list(found.run_requests or [])
+
+
+def test_partitions_that_have_not_begun_wait(instance: dg.DagsterInstance) -> None:
+    now = datetime(2025, 3, 2, 12, tzinfo=UTC)
+    assert not_begun(spec_of(), ["2025-03-01", "2025-03-02", "2025-03-03"], now) == ["2025-03-03"]
+
+
+def test_the_partition_that_is_still_filling_exists() -> None:
+    parts = partitions_def(spec_of())
+    assert parts is not None
+    noon = datetime(2025, 3, 2, 12, tzinfo=UTC)
+    keys = parts.get_partition_keys(current_time=noon)
+    assert keys == ["2025-03-01", "2025-03-02"]
+
+
+def test_data_that_has_ended_has_no_partition_after_its_end() -> None:
+    parts = partitions_def(spec_of(end="2025-03-04"))
+    assert parts is not None
+    assert parts.get_partition_keys()[-1] == "2025-03-03"

@@ -176,11 +176,12 @@ def test_a_refused_partition_is_not_scored_until_it_is_accepted(ticks: Callable[
     assert pipeline.tick() == {"scores 2025-03-02"}
 
 
-def test_a_new_champion_scores_the_latest_partition_again(ticks: Callable[..., Ticks]) -> None:
+def test_a_new_champion_scores_the_partition_that_fills_and_the_one_before(ticks: Callable[..., Ticks]) -> None:
     pipeline = ticks()
-    pipeline.arrive("2025-03-06", "2025-03-07")
+    days = ("2025-03-06", "2025-03-07", "2025-03-08")
+    pipeline.arrive(*days)
     pipeline.made("champion")
-    pipeline.made("scores", "2025-03-06", "2025-03-07")
+    pipeline.made("scores", *days)
     pipeline.tick()
     pipeline.made("champion")
-    assert pipeline.tick() == {"scores 2025-03-07"}
+    assert pipeline.tick() == {"scores 2025-03-07", "scores 2025-03-08"}

@@ -1,0 +1,140 @@
+"""Code -> the reference pages, so that they can't drift: `python docs/generate.py` writes, a test compares.
+
+The YAML reference comes from the spec's models, commands from click, settings and errors from their modules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pynomaly_pipelines import specfile
+from pynomaly_pipelines.cli import main
+from pynomaly_pipelines.operations import errors
+from pynomaly_pipelines.operations.settings import Settings
+from pynomaly_pipelines.spec import PipelineSpec
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Made from the code by docs/generate.py; edit the code. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """File name -> content of every generated page."""
+    return {
+        "pipeline.md": NOTE + pipeline_page(),
+        "commands.md": NOTE + commands_page(),
+        "settings.md": NOTE + settings_page(),
+        "errors.md": NOTE + errors_page(),
+        "pipeline.schema.json": json.dumps(specfile.json_schema(), indent=2) + "\n",
+    }
+
+
+def pipeline_page() -> str:
+    """Every key of `attributes`, with type, default and meaning."""
+    schema = PipelineSpec.model_json_schema()
+    parts = [
+        "# A pipeline's YAML\n",
+        (
+            f"One document of `type: {specfile.COMPONENT}` in `defs/<name>/defs.yaml`; these are its `attributes`. "
+            "Unknown keys are errors. `pynomaly schema` prints the JSON schema for editors: "
+            "[pipeline.schema.json](pipeline.schema.json).\n"
+        ),
+        _table(schema),
+    ]
+    for name, definition in schema["$defs"].items():
+        if "properties" in definition:
+            parts += [f"## {name}\n", definition.get("description", ""), "", _table(definition)]
+    return "\n".join(parts)
+
+
+def commands_page() -> str:
+    """The help of every command, as the terminal shows it."""
+    parts = ["# Commands\n", _help(main, "pynomaly")]
+    for name, command in sorted(main.commands.items()):
+        parts += [f"## pynomaly {name}\n", _help(command, f"pynomaly {name}")]
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """Every environment variable."""
+    notes = _attribute_notes(Settings)
+    rows = []
+    for field in dataclasses.fields(Settings):
+        variable, _, meaning = notes[field.name].partition(": ")
+        rows.append(f"| `{variable}` | {meaning} |")
+    return "\n".join(
+        ["# Settings\n", "Environment variables, read once.\n", "| variable | meaning |", "| --- | --- |", *rows, ""]
+    )
+
+
+def errors_page() -> str:
+    """Every error the product raises on purpose, by code."""
+    notes = dict(re.findall(r"[├└]── (\w+) +(.+)", errors.__doc__ or ""))
+    rows = [
+        f"| `{kind.code}` | {kind.__name__} | {notes.get(kind.__name__, 'base of the tree')} |"
+        for kind in _tree(errors.PynomalyError)
+    ]
+    intro = "A message names what was seen, the rule it breaks and the fix, with `file:line` where a YAML caused it.\n"
+    return "\n".join(["# Errors\n", intro, "| code | class | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+def _tree(kind: type[errors.PynomalyError]) -> Iterator[type[errors.PynomalyError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from _tree(child)
+
+
+def _table(definition: dict[str, Any]) -> str:
+    rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    required = definition.get("required", [])
+    for name, field in definition["properties"].items():
+        default = "**needed**" if name in required else f"`{json.dumps(field.get('default'))}`"
+        if isinstance(field.get("default"), dict):
+            default = "see below"
+        meaning = " ".join(field.get("description", "").split())
+        rows.append(f"| `{name}` | {_type(field)} | {default} | {meaning} |".replace("  ", " "))
+    return "\n".join([*rows, ""])
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    options = field.get("oneOf") or field.get("anyOf")
+    if options:
+        return " or ".join(dict.fromkeys(_type(option) for option in options))
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}))}"
+    if field.get("type") == "object" and isinstance(field.get("additionalProperties"), dict):
+        return f"mapping to {_type(field['additionalProperties'])}"
+    return {"null": "nothing", None: "anything"}.get(field.get("type"), str(field.get("type")))
+
+
+def _attribute_notes(kind: type) -> dict[str, str]:
+    """The docstring below each attribute of a class."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    found = re.findall(r'^    (\w+): [^\n]+\n    """(.+?)"""', source, flags=re.MULTILINE | re.DOTALL)
+    return {name: " ".join(note.split()) for name, note in found}
+
+
+def _help(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+    return f"```text\n{command.get_help(context)}\n```\n"
+
+
+if __name__ == "__main__":
+    for file, content in pages().items():
+        (REFERENCE / file).write_text(content, encoding="utf-8")
