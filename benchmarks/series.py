@@ -1,6 +1,6 @@
 """Quality and speed of the series detectors on the labelled series of the Numenta Anomaly Benchmark.
 
-    python -m benchmarks.series [--data ../shared/data] [--detectors auto,SeasonalResidual,…] [--each] [--nested]
+    python -m benchmarks.series [--data FOLDER] [--detectors auto,SeasonalResidual,…] [--each] [--nested]
 
 Three ways to use a detector, none of which sees a label:
 
@@ -240,7 +240,8 @@ def masking() -> None:
     print(
         "\nmasking: five outliers of a given size in 2,500 training points, then 600 points with one of 10 deviations"
     )
-    print(f"{'outliers of':>14} {'its score':>10} {'rank of 600':>12} {'min-max scaled, its distance from the median':>46}")
+    heads = ("outliers of", "its score", "rank of 600", "min-max scaled, its distance from the median")
+    print(f"{heads[0]:>14} {heads[1]:>10} {heads[2]:>12} {heads[3]:>46}")
     for size in (0.0, 1e2, 1e4, 1e6):
         generator = np.random.default_rng(0)
         training, later = generator.normal(size=2500), generator.normal(size=600)

@@ -14,6 +14,8 @@ from pynomaly_pipelines.detection.series.model import Figures, Judgement, Series
 from pynomaly_pipelines.detection.series.recipe import FLAT, LEVEL, MISSING, PARTS, SEASONAL, SHAPE, SHIFT, SPREAD
 from pynomaly_pipelines.detection.series.stranger import Stranger
 
+REMEMBERED = ", mostly remembered from the points before"
+"""Said where a part counts because of earlier points: this point's own value may be usual."""
 NAMES = np.array(PARTS, dtype=object)
 
 
@@ -40,7 +42,10 @@ def explain(model: SeriesModel | Stranger, judgement: Judgement, top: int) -> Re
     values, usual = np.empty(best.shape, dtype=object), np.empty(best.shape, dtype=object)
     usual[:] = ""
     for i, k in zip(*np.nonzero(share > 0), strict=True):
-        values[i, k], usual[i, k] = _words(model, judgement.figures, int(best[i, k]), i)
+        part = int(best[i, k])
+        values[i, k], usual[i, k] = _words(model, judgement.figures, part, i)
+        if judgement.own[i, part] < 0.5 * parts[i, part]:
+            usual[i, k] += REMEMBERED
     return Reasons(NAMES[best], values, usual, share)
 
 

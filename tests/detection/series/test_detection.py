@@ -11,6 +11,7 @@ import pytest
 
 from pynomaly_pipelines.detection import SeriesDetector
 from pynomaly_pipelines.detection.series import SeriesScorer
+from pynomaly_pipelines.detection.series.reasons import REMEMBERED
 
 from .conftest import KINDS, START, daily, fitted, household, long_frame
 
@@ -213,7 +214,7 @@ def test_a_flat_line_is_named():
         parts = dict(zip(found.columns[i], zip(found.values[i], found.usual[i], strict=True), strict=True))
         count, usual = parts["flat"]
         assert count == min(i - 699, 48)
-        assert usual == "at most 8 equal values in a row"
+        assert usual.removesuffix(REMEMBERED) == "at most 8 equal values in a row"
 
 
 def test_a_change_of_spread_is_named_with_its_usual_range():
@@ -224,7 +225,8 @@ def test_a_change_of_spread_is_named_with_its_usual_range():
     wild[400:440:2] *= -1
     found = scorer.explain(long_frame(wild), top=7)
     at = list(found.columns[420]).index("spread")
-    low, high = (float(word) for word in found.usual[420, at].replace(" between points", "").split(" … "))
+    usual = found.usual[420, at].removesuffix(REMEMBERED).removesuffix(" between points")
+    low, high = (float(word) for word in usual.split(" … "))
     mean_jump = 2 / np.sqrt(np.pi)  # of two standard normal values
     assert low < mean_jump < high
 
@@ -255,6 +257,16 @@ def test_the_level_of_a_point_is_explained_by_hand():
     middle = 50 + 10 * np.sin(2 * np.pi * 700 / 48)
     assert low == pytest.approx(middle - 2.6, abs=1.2)  # noise of one, 99 of 100 points
     assert high == pytest.approx(middle + 2.6, abs=1.2)
+
+
+def test_an_ordinary_point_after_an_event_says_that_it_remembers():
+    values = daily(DAYS, 1)
+    values[700] = 120.0
+    found = wave_scorer().explain(long_frame(values), top=1)
+    assert not found.usual[700, 0].endswith(REMEMBERED)
+    # the windows of the next points still hold the event: they are of a strange shape themselves
+    assert found.columns[712, 0] == "shape"
+    assert found.usual[712, 0].endswith(REMEMBERED)
 
 
 def test_expected_ranges_hold_99_in_100_points():
