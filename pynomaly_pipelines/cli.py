@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import click
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.operations.errors import DataError, PynomalyError, SpecError
 from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.spec import NAME_PATTERN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +59,8 @@ def run(pipeline: str, partition: str | None, first: str | None, last: str | Non
 
     Without options it takes every partition that files are found for.
     """
+    if partition is not None and (first is not None or last is not None):
+        raise click.UsageError("--partition names one partition, --from and --to a range: give one of the two")
     project = Project.current()
     spec = project.pipeline(pipeline)
     started = time.perf_counter()
@@ -76,10 +80,15 @@ def run(pipeline: str, partition: str | None, first: str | None, last: str | Non
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
 def scores(pipeline: str, top: int | None, partitions: tuple[str, ...], shape: str, output: Path | None) -> None:
     """Show the stored scores of PIPELINE, the most anomalous first."""
+    from pynomaly_pipelines.partitions import Calendar
     from pynomaly_pipelines.stages.summary import top_scores
 
+    if output is not None and shape == "table":
+        raise click.UsageError("--output needs --format csv, parquet or json; a table is for the terminal")
     project = Project.current()
     spec = project.pipeline(pipeline)
+    for key in partitions:
+        Calendar(spec).partition(key)
     most = 20 if top is None and shape == "table" else top
     _write_scores(top_scores(spec, _lake(project), most, partitions or None), shape, output)
 
@@ -94,7 +103,13 @@ def new(name: str, source: Path) -> None:
     from pynomaly_pipelines import specfile
     from pynomaly_pipelines.stages.profiling import propose
 
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise SpecError(
+            f"{name!r} can't name a pipeline", rule="names are like `web_orders`: a-z, 0-9, _", fix="choose another"
+        )
     project = Project.current()
+    # The YAML's paths start from the project, this one from the folder the command runs in.
+    source = source if project.settings.project == Path.cwd() else source.absolute()
     path = project.defs / name / "defs.yaml"
     if path.exists():
         raise SpecError(
@@ -350,6 +365,7 @@ def _write_bytes(content: bytes, output: Path | None) -> None:
     if output is None:
         sys.stdout.buffer.write(content)
     else:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(content)
 
 

@@ -61,7 +61,8 @@ class Trained:
         return [calendar.partition(key) for key in keys or self.lake.counts(self.spec.name, "validated")]
 
     def scores(self, *keys: str) -> pd.DataFrame:
-        return self.lake.read(self.spec.name, "scores", partitions=keys or None).to_pandas()
+        found: pd.DataFrame = self.lake.read(self.spec.name, "scores", partitions=keys or None).to_pandas()
+        return found
 
     def copy(self, folder: Path, new_registry: Callable[[Path], Registry]) -> Trained:
         """The same with tables and a registry of its own; artifacts are shared, they are never rewritten."""

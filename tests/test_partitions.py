@@ -110,7 +110,7 @@ def test_columns_and_single_moments_agree(seconds: list[int], zone: str, cadence
 
 
 def test_a_row_without_a_time_has_no_partition() -> None:
-    keys = calendar("daily").keys_of(pd.Series(pd.to_datetime(["2025-01-05", None], utc=True), index=[7, 3]))
+    keys = calendar("daily").keys_of(pd.Series(pd.DatetimeIndex(["2025-01-05", "NaT"], tz="UTC"), index=[7, 3]))
     assert keys.index.tolist() == [7, 3]
     assert keys[7] == "2025-01-05"
     assert pd.isna(keys[3])

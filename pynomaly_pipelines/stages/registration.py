@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pynomaly_pipelines.operations.errors import RegistryError
+from pynomaly_pipelines.operations.errors import RegistryError, SignatureError
 from pynomaly_pipelines.resources.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec, Promotion
@@ -57,8 +57,8 @@ def register(spec: PipelineSpec, lake: Lake, registry: Registry) -> Registration
     if challenger.tags.get(ROLLED_BACK) == "true":
         verdict = Verdict(False, ("it was rolled back; the next training makes another challenger",))
         return RegistrationReport(champion, challenger, verdict, ())
-    evaluations = _side_by_side(spec, lake, registry, challenger, champion)
-    verdict = decide(spec.promotion, *evaluations)
+    evaluations, alone = _side_by_side(spec, lake, registry, challenger, champion)
+    verdict = decide(spec.promotion, *evaluations, alone=alone)
     registry.tag(challenger, {"gate": "passed" if verdict.promote else "refused", "gate_reason": str(verdict)})
     if verdict.promote:
         promote(registry, challenger, champion)
@@ -66,15 +66,17 @@ def register(spec: PipelineSpec, lake: Lake, registry: Registry) -> Registration
     return RegistrationReport(now, challenger, verdict, tuple(e for e in evaluations if e is not None))
 
 
-def decide(rules: Promotion, challenger: Evaluation, champion: Evaluation | None) -> Verdict:
-    """The gate: every rule a challenger breaks is a reason against it."""
+def decide(
+    rules: Promotion, challenger: Evaluation, champion: Evaluation | None, *, alone: str = "the first champion"
+) -> Verdict:
+    """The gate: every rule a challenger breaks is a reason against it; `alone` says why no champion is to beat."""
     against = list(_objections(rules, challenger, champion))
     if against:
         return Verdict(False, tuple(against))
     if not rules.automatic:
         return Verdict(False, ("passes every rule, and waits for a person (`promotion.automatic: false`)",))
     if champion is None:
-        return Verdict(True, (f"the first champion; {challenger.evidence_name} {challenger.evidence:.3f}",))
+        return Verdict(True, (f"{alone}; {challenger.evidence_name} {challenger.evidence:.3f}",))
     compared = f"{challenger.evidence:.3f} against {champion.evidence:.3f} of version {champion.version}"
     return Verdict(True, (f"{challenger.evidence_name} {compared}, on the same {challenger.rows:,} rows",))
 
@@ -114,12 +116,18 @@ def rollback(registry: Registry, pipeline: str) -> tuple[Version, Version]:
 
 def _side_by_side(
     spec: PipelineSpec, lake: Lake, registry: Registry, challenger: Version, champion: Version | None
-) -> tuple[Evaluation, Evaluation | None]:
+) -> tuple[tuple[Evaluation, Evaluation | None], str]:
+    """The evidence on both, and why there is none on a champion."""
     new = Evaluation.from_json(challenger.tags.get("evaluation", ""), challenger.number)
     if champion is None:
-        return new, None
+        return (new, None), "the first champion"
     split = read_window(spec, lake, Window.from_json(challenger.tags["window"], lake, spec.name))
-    return new, judge(spec, champion, registry.load(champion), split, refit=False)[0]
+    try:
+        old = judge(spec, champion, registry.load(champion), split, refit=False)[0]
+    except SignatureError as error:
+        # The pipeline's columns were changed: a champion that can't score any more must not stay for ever.
+        return (new, None), f"champion {champion.number} can't score these columns ({error.problem})"
+    return (new, old), ""
 
 
 def _objections(rules: Promotion, new: Evaluation, old: Evaluation | None) -> Iterator[str]:

@@ -173,7 +173,7 @@ def _read_share(
         return table
     # Seeded by the partition's key as well, so that a partition's sample does not depend on its neighbours.
     digest = int.from_bytes(hashlib.blake2b(f"{window.seed}/{key}".encode(), digest_size=8).digest())
-    chosen = np.random.default_rng(digest).permutation(table.num_rows)[: round(share * table.num_rows)]
+    chosen = np.random.default_rng(digest).permutation(table.num_rows)[: int(share * table.num_rows + 1e-9)]
     return table.take(np.sort(chosen))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow.artifacts
 import numpy as np
@@ -135,7 +136,7 @@ print(json.dumps({"columns": list(found.columns), "index": list(found.index),
 """
 
 
-def predicted_elsewhere(pipeline: Trained, frame: pd.DataFrame, folder: Path) -> dict[str, list[str]]:
+def predicted_elsewhere(pipeline: Trained, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     """What a process that knows only MLflow and the installed package gets for these rows."""
     frame.to_parquet(folder / "rows.parquet")
     environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -149,7 +150,7 @@ def predicted_elsewhere(pipeline: Trained, frame: pd.DataFrame, folder: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

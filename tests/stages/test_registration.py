@@ -10,8 +10,9 @@ from pynomaly_pipelines.operations.errors import NoChampion, RegistryError
 from pynomaly_pipelines.resources.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import Promotion
-from pynomaly_pipelines.stages.evaluation import Evaluation, Interval, Labelled
+from pynomaly_pipelines.stages.evaluation import Evaluation, Interval, Labelled, evaluate
 from pynomaly_pipelines.stages.registration import decide, promote, register, rollback
+from pynomaly_pipelines.stages.training import train
 from tests.small_pipelines import Trained, spec
 
 
@@ -144,6 +145,17 @@ def test_a_challenger_without_evidence_is_an_error(shop_copy: Trained) -> None:
     registry.tag(challenge(shop_copy), {"evaluation": "gone"})
     with pytest.raises(RegistryError, match="version 2 carries no readable evaluation"):
         register(shop_copy.spec, shop_copy.lake, registry)
+
+
+def test_a_champion_that_cannot_score_the_columns_any_more_is_replaced(shop_copy: Trained) -> None:
+    changed = shop_copy.spec.model_copy(update={"features": ("amount", "items")})
+    train(changed, shop_copy.lake, shop_copy.registry)
+    evaluate(changed, shop_copy.lake, shop_copy.registry)
+    report = register(changed, shop_copy.lake, shop_copy.registry)
+    assert report.verdict.promote
+    assert "champion 1 can't score these columns" in str(report.verdict)
+    assert "tax" in str(report.verdict)
+    assert shop_copy.registry.champion("shop").number == report.challenger.number
 
 
 def test_no_challenger(lake: Lake, registry: Registry) -> None:

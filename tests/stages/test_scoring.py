@@ -302,7 +302,7 @@ def test_json_lines_are_json(shop: Trained, meters: Trained) -> None:
         lines = [json.loads(line, parse_constant=refuse) for line in as_json_lines(stored)]
         assert lines[3]["score"] is None
         assert lines[0]["score"] == stored.loc[0, "score"]
-        assert lines[0]["reasons"][0]["column"] == stored.loc[0, "reasons"][0]["column"]
+        assert lines[0]["reasons"][0]["column"] == stored["reasons"].iloc[0][0]["column"]
         assert pd.Timestamp(lines[0]["at"]) == stored.loc[0, "at"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,6 +175,11 @@ def test_each_partition_gives_its_share_without_repeats(lake: Lake) -> None:
     assert origin == sorted(origin)
 
 
+def test_the_limit_holds_where_shares_are_no_whole_rows(lake: Lake) -> None:
+    # 595 of 600 rows are 59.5 of each day's 60.
+    assert len(sampled(lake, 595)) == 590
+
+
 def test_a_partitions_sample_does_not_depend_on_its_neighbours(lake: Lake) -> None:
     small = records()
     small.fill(lake)
@@ -259,7 +265,7 @@ def test_an_unknown_detector_is_told(lake: Lake, registry: Registry) -> None:
 # ----------------------------------------------------------------------------------------------- bad columns
 
 
-def filled(lake: Lake, **columns: object) -> Small:
+def filled(lake: Lake, **columns: Any) -> Small:
     small = records(5, training={"detectors": [{"IForest": {"n_estimators": 10}}], "min_rows": 1})
     changed = Small(small.spec, small.rows.assign(**columns))
     changed.fill(lake)
