@@ -22,6 +22,23 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.stages.validation import ValidationReport
 
 Metadata = dict[str, Any]
+COLUMN_MEANINGS = {
+    "_partition": "Key of the partition the row belongs to",
+    "_source": "File the row came from",
+    "_row": "Line or row number in that file",
+    "_rejected": "Why the row could not be typed or placed; empty if it could",
+    "_text": "The row as it stood in the file, where it could not be typed",
+    "_reasons": "Every reason why the row was set aside",
+    "score": "Calibrated, 0 to 1: comparable across detectors and versions",
+    "raw_score": "The detector's own score",
+    "threshold": "The score above which the row is an anomaly",
+    "is_anomaly": "Whether the score is above the threshold",
+    "reasons": "The columns that contributed most, with value, usual range and share",
+    "model_version": "Registered version that scored the row",
+    "model_run_id": "MLflow run of that version",
+    "run_id": "Dagster run that scored the row",
+    "scored_at": "When it was scored (UTC)",
+}
 PREVIEW_ROWS = 5
 WIDEST_PREVIEW = 12
 
@@ -43,6 +60,7 @@ def of_ingestion(spec: PipelineSpec, lake: Lake, report: IngestReport) -> Metada
     unreadable = [file for file in report.files if file.status != "read"]
     found = {
         **_table(spec, lake, "raw", report.commit, sorted(report.partitions)),
+        **_rows_picture(lake.counts(spec.name, "raw"), {}, "rows that arrived, by partition"),
         "files": len(report.files),
     }
     if unreadable:
@@ -67,6 +85,11 @@ def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> M
     keys = sorted(report.partitions)
     return {
         **_table(spec, lake, "validated", report.validated, keys),
+        **_rows_picture(
+            lake.counts(spec.name, "validated"),
+            lake.counts(spec.name, "quarantine"),
+            "valid rows by partition, quarantined ones in red",
+        ),
         "report": dg.MetadataValue.md(report.markdown()),
     }
 
@@ -74,10 +97,15 @@ def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> M
 def of_quarantine(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> Metadata:
     """What `quarantine` shows."""
     keys = sorted(key for key, counts in report.partitions.items() if counts.quarantined)
-    return {
+    found = {
         **_table(spec, lake, "quarantine", report.quarantine, keys),
         "reasons": dg.MetadataValue.md(_counted(report.reasons)),
     }
+    if report.reasons:
+        from pynomaly_pipelines.stages import plots
+
+        found["picture"] = _picture(plots.counted(report.reasons, "why rows were quarantined"), "reasons")
+    return found
 
 
 def validation_checks(report: ValidationReport, expectations: str, accepted: str, refused: str) -> list[Any]:
@@ -122,6 +150,7 @@ def of_models(registry: Registry, versions: Sequence[Version]) -> Metadata:
         "data_version": first.tags["data_version"],
         "schema_hash": first.tags["schema_hash"],
         "window": dg.MetadataValue.json(_json(first.tags["window"])),
+        **{f"scores_{v.detector}": p for v in versions if (p := _kept(registry, v, "training_scores.png"))},
         "mlflow": dg.MetadataValue.url(registry.run_url(first)),
     }
 
@@ -142,7 +171,9 @@ def of_champion(registry: Registry, report: RegistrationReport) -> Metadata:
     """What `champion` shows."""
     assert report.champion is not None
     champion = report.champion
+    picture = _kept(registry, champion, "holdout_scores.png")
     return {
+        **({"holdout_scores": picture} if picture else {}),
         "version": champion.number,
         "detector": champion.detector,
         "threshold": champion.threshold,
@@ -198,7 +229,9 @@ def _location(spec: PipelineSpec, lake: Lake, noun: str, commit: Commit) -> Meta
 
 
 def _columns(schema: pa.Schema) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(field.name, str(field.type)) for field in schema])
+    return dg.TableSchema(
+        columns=[dg.TableColumn(field.name, str(field.type), COLUMN_MEANINGS.get(field.name)) for field in schema]
+    )
 
 
 def _markdown(frame: pd.DataFrame) -> str:
@@ -224,6 +257,19 @@ def _picture(png: bytes, name: str) -> dg.MarkdownMetadataValue:
     from pynomaly_pipelines.stages.plots import inline
 
     return dg.MetadataValue.md(inline(png, name.removesuffix(".png").replace("_", " ")))
+
+
+def _kept(registry: Registry, version: Version, name: str) -> dg.MarkdownMetadataValue | None:
+    png = registry.picture(version, name)
+    return _picture(png, name) if png else None
+
+
+def _rows_picture(rows: Mapping[str, int], set_aside: Mapping[str, int], title: str) -> Metadata:
+    if len(rows) < 2:
+        return {}
+    from pynomaly_pipelines.stages import plots
+
+    return {"picture": _picture(plots.rows_over_time(rows, set_aside, title), title)}
 
 
 def _json(text: str) -> Any:

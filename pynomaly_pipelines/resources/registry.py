@@ -197,6 +197,23 @@ class Registry:
             self._fill_cache(version, kept)
         return Scorer.load(kept)
 
+    def picture(self, version: Version, name: str) -> bytes:
+        """A plot of the run behind a version, `plots/<name>`; empty where it has none."""
+        import mlflow.artifacts
+        from mlflow.exceptions import MlflowException
+
+        with tempfile.TemporaryDirectory() as place, _quiet():
+            try:
+                got = mlflow.artifacts.download_artifacts(
+                    run_id=version.run_id,
+                    artifact_path=f"plots/{name}",
+                    dst_path=place,
+                    tracking_uri=self.tracking_uri,
+                )
+            except (MlflowException, OSError):
+                return b""
+            return Path(got).read_bytes()
+
     def rows_fitted(self, version: Version) -> int:
         """Rows the version was trained on, as its run says."""
         return int(self._client().get_run(version.run_id).data.metrics.get("rows_fitted", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,22 +92,36 @@ def anomalies_over_time(counts: pd.Series) -> bytes:
     return _png(figure)
 
 
-def top_reasons(columns: np.ndarray, limit: int = 12) -> bytes:
-    """How often each column was the first reason of an anomaly.
+def counted(counts: Mapping[str, int], title: str, limit: int = 12) -> bytes:
+    """The largest counts as bars, the largest on top: reasons, columns."""
+    largest = sorted(counts.items(), key=lambda entry: entry[1])[-limit:]
+    figure, axes = _canvas(6.2, 0.6 + 0.22 * max(3, len(largest)))
+    axes.barh([_short(name) for name, _ in largest], [count for _, count in largest], color=GOOD)
+    axes.set_title(title, loc="left", fontsize=9)
+    return _png(figure)
 
-    Args:
-        columns: object[n], first reason of each anomaly.
-    """
-    counts = pd.Series(columns).value_counts().head(limit)[::-1]
-    figure, axes = _canvas(4.8, 0.6 + 0.22 * max(3, len(counts)))
-    axes.barh([str(name) for name in counts.index], counts.to_numpy(), color=GOOD)
-    axes.set_title("first reason of each anomaly", loc="left", fontsize=9)
+
+def rows_over_time(rows: Mapping[str, int], set_aside: Mapping[str, int], title: str, limit: int = 400) -> bytes:
+    """Rows of each partition, and above them in red those that were set aside; the latest `limit` partitions."""
+    keys = sorted(rows.keys() | set_aside.keys())[-limit:]
+    good = np.array([rows.get(key, 0) for key in keys])
+    bad = np.array([set_aside.get(key, 0) for key in keys])
+    figure, axes = _canvas(8.0, 2.0)
+    axes.bar(np.arange(len(keys)), good, width=1.0, color=GOOD)
+    axes.bar(np.arange(len(keys)), bad, width=1.0, bottom=good, color=ALARM)
+    marks = np.unique(np.linspace(0, max(0, len(keys) - 1), 8).astype(int))
+    axes.set_xticks(marks[: len(keys)], [keys[mark] for mark in marks[: len(keys)]])
+    axes.set_title(title, loc="left", fontsize=9)
     return _png(figure)
 
 
 def inline(png: bytes, title: str) -> str:
     """Markdown with the picture inside, as Dagster's UI shows it."""
     return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def _short(text: str, longest: int = 60) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _shade(axes: Any, times: np.ndarray, inside: np.ndarray) -> None:

@@ -228,7 +228,8 @@ def _report(
         points = scored.rename(columns={spec.time or "": TIMESTAMP})
         pictures["series.png"] = plots.series_scores(points, scored["score"].to_numpy(), version.threshold)
     elif len(first_reasons):
-        pictures["reasons.png"] = plots.top_reasons(first_reasons)
+        counts = {str(name): int(count) for name, count in pd.Series(first_reasons).value_counts().items()}
+        pictures["reasons.png"] = plots.counted(counts, "first reason of each anomaly")
     return ScoringReport(
         rows=len(scored),
         anomalies=int(scored["is_anomaly"].sum()),

@@ -38,7 +38,10 @@ PICTURES = {
     "series of nothing": lambda: plots.series_scores(points(1, 0), np.array([]), 0.9),
     "over time": lambda: plots.anomalies_over_time(pd.Series(range(365), index=[f"day {n}" for n in range(365)])),
     "one partition": lambda: plots.anomalies_over_time(pd.Series([0], index=["2025-01-01"])),
-    "reasons": lambda: plots.top_reasons(RNG.choice(np.array(["a", "b", "c"], dtype=object), 100)),
+    "reasons": lambda: plots.counted({"a": 3, "b" * 90: 60, "c": 1}, "why"),
+    "no reasons": lambda: plots.counted({}, "why"),
+    "rows": lambda: plots.rows_over_time({"2025-01-01": 90, "2025-01-02": 80}, {"2025-01-02": 9}, "rows"),
+    "many rows": lambda: plots.rows_over_time({f"{n:05}": n for n in range(900)}, {}, "rows"),
 }
 
 
