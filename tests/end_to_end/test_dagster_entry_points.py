@@ -27,6 +27,7 @@ def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         timeout=240,
+        check=False,
     )
 
 
