@@ -7,7 +7,7 @@ A point's surprise is a sum of squared robust deviations, one for each of `PARTS
 - *level shift*: the same against the median of the last cycle;
 - *shape*: the distance of the last few points' outline to the nearest of a frozen sample of training outlines
   (Ramaswamy et al. 2000; for windows of series: Yeh et al. 2016), at its own height or moved to the usual one,
-  whichever is nearer;
+  whichever is nearer; what of it is due to the height alone is counted to the level shift;
 - *spread*: how much the last points jump about;
 - *flat*: how long the value has not moved at all;
 - *missing points*: how long no value came.
@@ -32,6 +32,7 @@ import numpy as np
 
 from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
 from pynomaly_pipelines.detection.calibration import Calibration
+from pynomaly_pipelines.detection.frozen.base import Frozen
 from pynomaly_pipelines.detection.series import kernels
 from pynomaly_pipelines.detection.series.recipe import (
     FLAT,
@@ -74,11 +75,11 @@ EMPTY = Calibration(np.zeros(1), np.zeros(1), 1.0, 1.0, 0, 0)
 class SeriesModel:
     """What is usual in one series. Times in ns, sizes in points.
 
-    centre, scale: median and robust spread of the residual; value_…, spread_…, shape_… likewise of the values, the
-    log spread and the shape distance; jump_scale, shift_scale: of jumps and shifts about 0; low, high: quantiles 0.001
-    and 0.999 of the values; residual_low, residual_high: 0.005 and 0.995 of the residuals; longest_run: of equal
-    values; longest_wait: between present values; surprises, memories: of the training points; references
-    float64[parts, r] with their times int64[r].
+    centre, scale: median and robust spread of the residual; value_…, spread_…, shape_…, form_… likewise of the values,
+    the log spread, the shape and the form distance; jump_scale, shift_scale: of jumps and shifts about 0; low, high:
+    quantiles 0.001 and 0.999 of the values; residual_low, residual_high: 0.005 and 0.995 of the residuals;
+    longest_run: of equal values; longest_wait: between present values; surprises, memories: of the training points;
+    references float64[parts, r] with their times int64[r].
     """
 
     step: int
@@ -99,6 +100,8 @@ class SeriesModel:
     spread_scale: float
     shape_centre: float
     shape_scale: float
+    form_centre: float
+    form_scale: float
     longest_run: int
     longest_wait: int
     surprises: Calibration
@@ -132,7 +135,8 @@ class Figures:
     """What is measured at each of n points; float64[n], NaN where the past is too short.
 
     expected: the usual value at that time; recent: the residuals' median over the last cycle; spread: mean absolute
-    jump; shape: distance to the references; run: equal values in a row, int64[n]; wait: ns since a value came.
+    jump; shape: distance to the references; form: the same of outlines about their own mean; run: equal values in a
+    row, int64[n]; wait: ns since a value came.
     """
 
     value: Floats
@@ -140,6 +144,7 @@ class Figures:
     recent: Floats
     spread: Floats
     shape: Floats
+    form: Floats
     run: Ints
     wait: Ints
 
@@ -218,12 +223,14 @@ def measure(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, first
     cycle, window = SLACK * model.cycle * model.step, SLACK * model.window * model.step
     recent, _ = kernels.recent_usual(time, residual, first, model.cycle, cycle, model.least)
     jump = kernels.jumps(time, residual, model.window, SLACK * model.step)
+    shape, form = _shape(model, recipe, time, value, recent, first)
     return Figures(
         value=value,
         expected=usual + model.centre,
         recent=recent,
         spread=kernels.spreads(time, jump, JUMPS_CUT * model.jump_scale, first, model.window, window),
-        shape=_shape(model, recipe, time, value, recent, first),
+        shape=shape,
+        form=form,
         run=kernels.runs(time, value, first, model.cycle, cycle),
         wait=kernels.waits(time, value, first, model.cycle, cycle),
     )
@@ -240,7 +247,12 @@ def own_surprise(model: SeriesModel, recipe: Recipe, figures: Figures) -> Floats
     usual = (value >= model.low) & (value <= model.high) & (model.season.period > 0)
     out[:, LEVEL], out[:, SEASONAL] = np.where(usual, 0.0, level), np.where(usual, level, 0.0)
     out[:, SHIFT] = shift
-    out[:, SHAPE] = kernels.surprise_of(np.maximum(figures.shape - model.shape_centre, 0.0) / model.shape_scale)
+    shape = kernels.surprise_of(np.maximum(figures.shape - model.shape_centre, 0.0) / model.shape_scale)
+    out[:, SHAPE] = shape
+    if recipe.settling:
+        form = kernels.surprise_of(np.maximum(figures.form - model.form_centre, 0.0) / model.form_scale)
+        out[:, SHAPE] = np.minimum(shape, form)
+        out[:, SHIFT] += shape - out[:, SHAPE]
     spread = log_spread(figures.spread, model.jump_scale)
     out[:, SPREAD] = kernels.surprise_of((spread - model.spread_centre) / model.spread_scale)
     out[:, FLAT] = _longer(figures.run, model.longest_run)
@@ -269,23 +281,34 @@ def whole(outline: Floats) -> Bools:
     return np.asarray(~np.isnan(outline[:, 0]))
 
 
-def _shape(model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, recent: Floats, first: int) -> Floats:
-    """Distance of each outline to the known ones; for recipes that settle, also without the last cycle's new level."""
-    plain = _distance(model, recipe, time, outlines(model, time, value, 0.0, first))
+def _shape(
+    model: SeriesModel, recipe: Recipe, time: Ints, value: Floats, recent: Floats, first: int
+) -> tuple[Floats, Floats]:
+    """Distance of each outline to the known ones, and of its form alone.
+
+    For recipes that settle, the smaller of the distance at its height and without the last cycle's new level.
+    """
+    outline = outlines(model, time, value, 0.0, first)
+    if recipe.outlier is not None:
+        return _outlying(recipe.outlier, outline), np.full(len(time), np.nan)
+    plain = _distance(model, time, outline, model.references)
     if not recipe.settling:
-        return plain
-    moved = _distance(model, recipe, time, outlines(model, time, value, recent - model.centre, first))
-    return np.fmin(plain, moved)
+        return plain, np.full(len(time), np.nan)
+    moved = _distance(model, time, outlines(model, time, value, recent - model.centre, first), model.references)
+    forms = outline - outline.mean(axis=1, keepdims=True)
+    form = _distance(model, time, forms, model.references - model.references.mean(axis=0))
+    return np.fmin(plain, moved), form
 
 
-def _distance(model: SeriesModel, recipe: Recipe, time: Ints, outline: Floats) -> Floats:
-    if recipe.outlier is None:
-        apart = model.window * model.step
-        return kernels.novelty(time, outline, model.references, model.reference_times, apart, NEAREST)
-    out = np.full(len(time), np.nan)
+def _distance(model: SeriesModel, time: Ints, outline: Floats, references: Floats) -> Floats:
+    return kernels.novelty(time, outline, references, model.reference_times, model.window * model.step, NEAREST)
+
+
+def _outlying(outlier: Frozen, outline: Floats) -> Floats:
+    out = np.full(len(outline), np.nan)
     complete = whole(outline)
     if complete.any():
-        out[complete] = recipe.outlier.raw(np.ascontiguousarray(outline[complete]))
+        out[complete] = outlier.raw(np.ascontiguousarray(outline[complete]))
     return out
 
 
@@ -335,6 +358,8 @@ def draft_series(time: Ints, value: Floats, use: Bools, zone: str = UTC) -> Seri
         spread_scale=1.0,
         shape_centre=0.0,
         shape_scale=1.0,
+        form_centre=0.0,
+        form_scale=1.0,
         longest_run=int(np.quantile(runs, 0.995)),
         longest_wait=int(np.quantile(waits, 0.995)),
         surprises=EMPTY,
@@ -424,6 +449,7 @@ def _with_scales(model: SeriesModel, figures: Figures) -> SeriesModel:
     shift = figures.value - figures.expected + model.centre - figures.recent
     spread_centre, spread_scale = robust(log_spread(figures.spread, model.jump_scale))
     shape_centre, shape_scale = robust(figures.shape)
+    form_centre, form_scale = robust(figures.form)
     return replace(
         model,
         shift_scale=robust(shift, 0.0)[1],
@@ -431,4 +457,6 @@ def _with_scales(model: SeriesModel, figures: Figures) -> SeriesModel:
         spread_scale=max(spread_scale, 0.05),
         shape_centre=shape_centre,
         shape_scale=max(shape_scale, 1e-3),
+        form_centre=form_centre,
+        form_scale=max(form_scale, 1e-3),
     )

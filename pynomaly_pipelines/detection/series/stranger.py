@@ -66,7 +66,7 @@ class Stranger:
         combined = combine(own.sum(axis=1), memory.sum(axis=1), self.surprises, self.memories)
         raw = np.where(np.isnan(recent), np.nan, combined)
         empty, none = np.full(len(time), np.nan), np.zeros(len(time), dtype=np.int64)
-        return Judgement(Figures(value, recent, deviation, empty, empty, none, none), own, memory, raw)
+        return Judgement(Figures(value, recent, deviation, empty, empty, empty, none, none), own, memory, raw)
 
     def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """JSON values and arrays that `from_state` rebuilds it from."""

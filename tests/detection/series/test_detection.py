@@ -43,6 +43,19 @@ def test_five_gross_outliers_do_not_hide_a_later_ten_sigma_event(kind, seed):
     assert 10.0 / span < 0.001
 
 
+@pytest.mark.parametrize("kind", ["SubKNN", "IForest", "KNN"])
+def test_five_gross_outliers_do_not_hide_a_later_burst_from_detectors_of_windows(kind):
+    generator = np.random.default_rng(0)
+    training = generator.normal(size=2500)
+    training[generator.choice(2500, 5, replace=False)] = generator.choice([-1, 1], 5) * 1e4
+    later = generator.normal(size=600)
+    later[500:524] += 10.0
+    scorer = SeriesDetector(kind).fit(long_frame(training, minutes=5))
+    score = scorer.score(long_frame(later, minutes=5))
+    assert 500 <= np.nanargmax(score) < 524 + scorer.models["a"].window
+    assert np.nanmax(score) > scorer.score_at_tail(1e-3)
+
+
 def test_gross_outliers_are_counted_on_the_card():
     training = np.random.default_rng(0).normal(size=2500)
     training[[100, 900, 1500]] = 1e5
@@ -204,6 +217,19 @@ def test_the_injected_part_is_named_first(part):
         assert found.score[worst] > scorer.score_at_tail(0.003)
         named[found.explanation.columns[worst, 0]] += 1
     assert named[part] >= 27, named
+
+
+def test_a_new_level_is_told_from_a_new_shape():
+    scorer, first, second = wave_scorer(), Counter(), 0
+    for seed in range(30):
+        values = daily(DAYS, seed + 1)
+        values[700:800] += 6.0
+        found = scorer.assess(long_frame(values, start=LATER))
+        worst = 700 + int(np.argmax(found.score[700:708]))
+        first[found.explanation.columns[worst, 0]] += 1
+        second += "level shift" in found.explanation.columns[worst, :2]
+    assert first["level shift"] >= 20, first
+    assert second >= 27
 
 
 def test_a_flat_line_is_named():
