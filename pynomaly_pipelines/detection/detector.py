@@ -18,6 +18,7 @@ from pynomaly_pipelines.detection.frozen.base import Frozen, typical_parts
 from pynomaly_pipelines.detection.members import check_settings, fit_frozen
 from pynomaly_pipelines.detection.offered import Offer, offer
 from pynomaly_pipelines.detection.records import Range, RecordScorer
+from pynomaly_pipelines.detection.semi_supervised import Blend, weight_of
 from pynomaly_pipelines.operations.errors import DetectorError, NotEnoughData
 
 AUTO = Offer(
@@ -100,17 +101,29 @@ class Detector:
             )
         chosen, spare = rows.sample(min(self.max_rows, self.budget.rows(self.offer, encoder.features)), self.seed)
         self._check_rows(chosen.size)
-        x = encoder.encode(kept.iloc[chosen])
-        frozen = self._frozen(x, self.seed)
-        held_out, how = self._held_out(x, frozen, encoder.encode(kept.iloc[spare]))
+        anomalies = frame[rows.labels == 1]
+        training = _Training(
+            encoder.encode(kept.iloc[chosen]),
+            rows.labels[rows.kept][chosen] == 0,
+            encoder.encode(anomalies) if len(anomalies) else np.zeros((0, encoder.features)),
+        )
+        frozen = self._frozen(training)
+        held_out, how = self._held_out(training, frozen, encoder.encode(kept.iloc[spare]))
+        x = training.x
         typical = typical_parts(frozen, x, self.seed)
         evidence = self._evidence(rows, x.shape[0], how)
         return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), typical, evidence)
 
-    def _frozen(self, x: Floats, seed: int) -> Frozen:
+    def _frozen(self, training: _Training) -> Frozen:
+        base = self._label_free(training.x)
+        if training.anomalies.shape[0] == 0:
+            return base
+        return Blend.fit(base, training.x, training.known, training.anomalies, self.seed)
+
+    def _label_free(self, x: Floats) -> Frozen:
         if self.offer.name == "auto":
-            return Ensemble.fit(x, seed)
-        return fit_frozen(self.offer, x, seed, self.parameters)
+            return Ensemble.fit(x, self.seed)
+        return fit_frozen(self.offer, x, self.seed, self.parameters)
 
     def _check_rows(self, rows: int) -> None:
         least = self.offer.needs(self.parameters)
@@ -121,42 +134,43 @@ class Detector:
                 fix="wait for more data or widen the training window",
             )
 
-    def _held_out(self, x: Floats, frozen: Frozen, spare: Floats) -> tuple[Floats, str]:
+    def _held_out(self, training: _Training, frozen: Frozen, spare: Floats) -> tuple[Floats, str]:
         """Raw scores of rows by detectors that have not seen them, and how they were got."""
-        n = x.shape[0]
+        n = training.x.shape[0]
         if spare.shape[0] >= ENOUGH_SPARE:
             return frozen.raw(spare), f"{spare.shape[0]:,} rows that the sample left over"
         if n * (FOLDS - 1) // FOLDS < max(self.offer.needs(self.parameters), 8):
-            return frozen.raw(x), "the training rows themselves, too few to hold any out"
+            return frozen.raw(training.x), "the training rows themselves, too few to hold any out"
         order = np.random.default_rng(self.seed).permutation(n)
-        probes = _between(x, self.seed)
+        probes = _between(training.x, self.seed)
         own = frozen.raw(probes)
         if n >= ONE_SPLIT:
             fold = order[: n // 4]
-            return self._unseen(x, fold, probes, own), f"{fold.size:,} held-out training rows"
-        folds = np.array_split(order, FOLDS)
-        return np.concatenate(
-            [self._unseen(x, fold, probes, own) for fold in folds]
-        ), f"training rows, held out in {FOLDS} folds"
+            return self._unseen(training, fold, probes, own), f"{fold.size:,} held-out training rows"
+        scores = [self._unseen(training, fold, probes, own) for fold in np.array_split(order, FOLDS)]
+        return np.concatenate(scores), f"training rows, held out in {FOLDS} folds"
 
-    def _unseen(self, x: Floats, fold: Ints, probes: Floats, own: Floats) -> Floats:
+    def _unseen(self, training: _Training, fold: Ints, probes: Floats, own: Floats) -> Floats:
         """float64[fold]: scores by a detector fitted on the other rows, on the scale of the one fitted on all.
 
         Raw scales move with the number of rows (OCSVM, LODA). `own` are the final detector's scores of `probes`,
         rows that neither has seen; the fold's are brought to the same median and 0.95 quantile.
         """
-        others = np.setdiff1d(np.arange(x.shape[0]), fold)
-        frozen = self._frozen(x[others], self.seed)
+        frozen = self._frozen(training.without(fold))
         low, middle, high = np.quantile(frozen.raw(probes), [0.25, 0.5, 0.95])
         own_low, own_middle, own_high = np.quantile(own, [0.25, 0.5, 0.95])
         stretch = (own_high - own_low) / (high - low) if high > low and own_high > own_low else 1.0
-        aligned: Floats = own_middle + (frozen.raw(x[fold]) - middle) * stretch
+        aligned: Floats = own_middle + (frozen.raw(training.x[fold]) - middle) * stretch
         return aligned
 
     def _evidence(self, rows: _Rows, fitted: int, held_out: str) -> Evidence:
         notes: list[str] = []
         if fitted < rows.kept.sum():
             notes.append(f"Fitted on a random sample of {fitted:,} of {int(rows.kept.sum()):,} rows.")
+        anomalies = int((rows.labels == 1).sum())
+        if anomalies:
+            share = weight_of(anomalies)
+            notes.append(f"Blended with a classifier on the {anomalies:,} labelled anomalies, weight {share:.2f}.")
         return Evidence(
             detector=self.offer.name,
             method=self.offer.method,
@@ -171,6 +185,20 @@ class Detector:
             notes=tuple(notes),
             limits=self.offer.limits,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """x: float64[n, d], ordinary or unlabelled rows; known: bool[n], labelled ordinary; anomalies: float64[m, d]."""
+
+    x: Floats
+    known: Bools
+    anomalies: Floats
+
+    def without(self, rows: Ints) -> _Training:
+        """The same without these rows of x."""
+        others = np.setdiff1d(np.arange(self.x.shape[0]), rows)
+        return _Training(self.x[others], self.known[others], self.anomalies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +252,7 @@ class _Rows:
         # systematic resampling: a row comes up in proportion to its weight, with the least variance
         size = min(weights.size, most)
         marks = (np.arange(size) + generator.random()) * weights.sum() / size
-        places = np.searchsorted(np.cumsum(weights), marks, side="right")
+        places: Ints = np.searchsorted(np.cumsum(weights), marks, side="right")
         return np.minimum(places, weights.size - 1)
 
 

@@ -3,8 +3,9 @@
 1. A first round scores the training rows; the tenth that is most anomalous does not shape what follows, so that
    anomalies among the training rows do not teach the model that they are ordinary.
 2. Eight raw scores: mean Manhattan distance to the 10 nearest and to the nearest 5 % of a sample of training rows,
-   each in robustly scaled and in standardised columns; Mahalanobis distance from the inner half of all rows,
-   strongly regularised, and of the inner eight tenths, hardly; two forests of oblique splits, with and without the tenth left out.
+   each in robustly scaled and in standardised columns; Mahalanobis distance from the inner half of all rows, strongly
+   regularised, and from the inner half of the least anomalous eight tenths, hardly; two forests of oblique splits,
+   with and without the tenth left out.
 3. Each becomes its level, -log10 of the share of training rows that reach it. Each of the three kinds has the mean
    of its levels; the raw score is the sum of the three (Fisher 1932).
 
@@ -108,7 +109,7 @@ class Ensemble(Frozen):
     def _neighbours(self) -> list[Neighbours]:
         return [member for member in self.members[:2] if isinstance(member, Neighbours)]
 
-    def _levels(self, x: Floats) -> Floats:
+    def clues(self, x: Floats) -> Floats:
         """float64[n, 6]: each member's part of the raw score."""
         raws = self.raws(x)
         levels = [c.levels_of(raw) for c, raw in zip(self.calibrations, raws.T, strict=True)]
@@ -118,14 +119,14 @@ class Ensemble(Frozen):
     def raw(self, x: Floats) -> Floats:
         from pynomaly_pipelines.detection.frozen import kernels
 
-        return kernels.row_sums(self._levels(x))
+        return kernels.row_sums(self.clues(x))
 
     def contributions(self, x: Floats) -> Floats:
         """Each member's level, divided among the columns as the member does: additive."""
         from pynomaly_pipelines.detection.frozen import kernels
 
         x = matrix(x, self.spaces[0].centre.size)
-        levels = self._levels(x)
+        levels = self.clues(x)
         total = np.zeros_like(x)
         for level, parts, typical in zip(levels.T, self._member_parts(x), self.typical, strict=True):
             total += kernels.divided(np.ascontiguousarray(level), parts, typical)

@@ -29,11 +29,10 @@ def check_settings(offered: Offer, parameters: dict[str, Any]) -> None:
 def fit_frozen(offered: Offer, x: Floats, seed: int, parameters: dict[str, Any]) -> Frozen:
     """PyOD's detector fitted on float64[n, d] and frozen."""
     seeded = {offered.seed: seed} if offered.seed else {}
-    model = pyod_class(offered)(**parameters, **seeded)
     with warnings.catch_warnings():
         # rank-deficient covariances and constant columns: expected here, and said in the card
         warnings.simplefilter("ignore")
-        _fit(offered, model, x)
+        model = _fitted(offered, x, {**parameters, **seeded})
     return _freezer(offered)(model)
 
 
@@ -44,10 +43,10 @@ def _freezer(offered: Offer) -> Callable[[Any], Frozen]:
     return cast(Callable[[Any], Frozen], attrgetter(path)(family))
 
 
-def _fit(offered: Offer, model: Any, x: Floats) -> None:
+def _fitted(offered: Offer, x: Floats, parameters: dict[str, Any]) -> Any:
     try:
-        model.fit(x)
-    except (ValueError, ArithmeticError) as error:
+        return pyod_class(offered)(**parameters).fit(x)
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise DetectorError(
             f"{offered.name} could not be fitted on {x.shape[0]} rows × {x.shape[1]} features: {error}",
             rule="PyOD refused these rows or settings.",

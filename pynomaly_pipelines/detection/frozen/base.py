@@ -29,6 +29,7 @@ FAMILIES = {
     "projections": "projections:Projections",
     "spheres": "spheres:Spheres",
     "radial": "radial:Radial",
+    "blend": "pynomaly_pipelines.detection.semi_supervised:Blend",
     "ensemble": "pynomaly_pipelines.detection.ensemble:Ensemble",
 }
 
@@ -53,6 +54,10 @@ class Frozen:
     def contributions(self, x: Floats) -> Floats:
         """float64[n, d] -> float64[n, d] ≥ 0: what each feature adds to a row's raw score."""
         raise NotImplementedError
+
+    def clues(self, x: Floats) -> Floats:
+        """float64[n, q]: what the detector tells a classifier about each row; its raw score, where it has no more."""
+        return self.raw(x)[:, None]
 
     def state(self) -> State:
         """The JSON values and the arrays that `restore` needs."""

@@ -119,7 +119,7 @@ def _tree(forest: Any, index: int) -> tuple[AnyArray, AnyArray, AnyArray, Floats
         left, right = children[node]
         weights = tree.n_node_samples[[left, right]]
         depths[node] = (depths[[left, right]] * weights).sum() / weights.sum()
-    return children, features, _rounded_down(tree.threshold), depths, int(level.max())
+    return children, features, rounded_down(tree.threshold), depths, int(level.max())
 
 
 def _levels(children: AnyArray) -> Floats:
@@ -130,7 +130,8 @@ def _levels(children: AnyArray) -> Floats:
     return level
 
 
-def _rounded_down(thresholds: Floats) -> AnyArray:
+def rounded_down(thresholds: Floats) -> AnyArray:
+    """float32[n]: the largest float32 not above each threshold, so that ``x <= threshold`` stays what it was."""
     single = thresholds.astype(np.float32)
     return np.where(single.astype(np.float64) > thresholds, np.nextafter(single, np.float32(-np.inf)), single)
 

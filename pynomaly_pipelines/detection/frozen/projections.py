@@ -31,9 +31,7 @@ class Projections(Frozen):
     def freeze(cls, model: Any) -> Self:
         """A fitted ``pyod.models.loda.LODA``."""
         frequencies = [np.asarray(h, dtype=np.float64) for h in model.histograms_]
-        limits = [
-            np.asarray(edges, dtype=np.float64)[: h.size] for edges, h in zip(model.limits_, frequencies, strict=True)
-        ]
+        limits = [_nudged(edges)[: h.size] for edges, h in zip(model.limits_, frequencies, strict=True)]
         weights = np.asarray(model.weights) / model.n_random_cuts
         heights = [-w * np.log(h) for w, h in zip(weights, frequencies, strict=True)]
         starts = np.concatenate([[0], np.cumsum([h.size for h in frequencies])]).astype(np.int64)
@@ -56,3 +54,13 @@ class Projections(Frozen):
         from pynomaly_pipelines.detection.frozen import kernels
 
         return kernels.reading_gains(self._heights(x), self.directions)
+
+
+def _nudged(edges: Any) -> Floats:
+    """Edges a trillionth of their range up.
+
+    The training row with the smallest projection lies on the first edge, where PyOD counts it as below. A dot product
+    summed in another order may differ by one bit, and would put it above.
+    """
+    limits = np.asarray(edges, dtype=np.float64)
+    return limits + 1e-12 * float(limits[-1] - limits[0])
