@@ -307,13 +307,15 @@ def _found_points(
     """Kind, highest score of each injected stretch, highest of each untouched stretch of the same length."""
     groups = list(frame.iloc[first:].groupby(SERIES, sort=True).indices.values())
     for injected in injection.into_series(frame, first, rng):
-        if not injected.spans:
+        # What has no past yet, a series that is new in the hold-out, has no score: no detector could find it.
+        spans = [span for span in injected.spans if np.isfinite(held[span - first]).all()]
+        if not spans:
             continue
-        scores, length = np.nan_to_num(scorer.score(injected.frame)), len(injected.spans[0])
-        touched = np.array([scores[span].max() for span in injected.spans])
-        calm = [np.nan_to_num(held[rows][: len(rows) // length * length]) for rows in groups]
-        untouched = np.concatenate([part.reshape(-1, length).max(axis=1) for part in calm if len(part)])
-        yield injected.kind, touched, untouched
+        scores, length = np.nan_to_num(scorer.score(injected.frame)), len(spans[0])
+        touched = np.array([scores[span].max() for span in spans])
+        calm = [held[rows][: len(rows) // length * length].reshape(-1, length) for rows in groups]
+        highest = np.concatenate([part.max(axis=1) for part in calm])
+        yield injected.kind, touched, highest[np.isfinite(highest)]
 
 
 def _separation(touched: np.ndarray, untouched: np.ndarray) -> float:

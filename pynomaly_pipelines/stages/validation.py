@@ -175,15 +175,17 @@ class _Verdict:
 def _judge_rows(spec: PipelineSpec, raw: pa.Table, verdict: _Verdict) -> list[ExpectationResult]:
     rejected = np.flatnonzero(pc.is_valid(raw[REJECTED]).to_numpy())
     verdict.add(rejected, raw[REJECTED].take(pa.array(rejected)).to_pylist(), "rejected at ingestion")
-    if spec.time is not None and spec.time in raw.column_names:
-        untimed = np.flatnonzero(pc.is_null(raw[spec.time]).to_numpy() & verdict.valid)
-        verdict.add(untimed, f"{spec.time} is missing")
+    # Without a time a row has no place, without an id a point no series.
+    for name in (name for name in (spec.time, *spec.series) if name in raw.column_names):
+        unplaced = np.flatnonzero(pc.is_null(raw[name]).to_numpy() & verdict.valid)
+        verdict.add(unplaced, f"{name} is missing")
     candidates = np.flatnonzero(pc.is_null(raw[REJECTED]).to_numpy())
     results = [
         _row_result(expectation, positions, candidates, raw, verdict)
         for expectation, positions in _unexpected(spec, raw, candidates, verdict)
     ]
-    _judge_keys(spec, raw, verdict)
+    for names in dict.fromkeys((key_columns(spec), point_columns(spec))):
+        _judge_keys(names, raw, verdict)
     return results
 
 
@@ -251,9 +253,14 @@ def key_columns(spec: PipelineSpec) -> tuple[str, ...]:
     return (*spec.series, spec.time)
 
 
-def _judge_keys(spec: PipelineSpec, raw: pa.Table, verdict: _Verdict) -> None:
+def point_columns(spec: PipelineSpec) -> tuple[str, ...]:
+    """What identifies a point of a series, which has one value at a time; nothing for records."""
+    return (*spec.series, spec.time) if spec.kind == "series" and spec.time is not None else ()
+
+
+def _judge_keys(columns: Sequence[str], raw: pa.Table, verdict: _Verdict) -> None:
     """Of the otherwise valid rows of a partition with the same key the first stays."""
-    names = list(key_columns(spec))
+    names = list(columns)
     if not names or not set(names) <= set(raw.column_names):
         return
     positions = np.flatnonzero(verdict.valid)

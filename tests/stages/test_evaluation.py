@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.stages import evaluation as stage
 from pynomaly_pipelines.stages.evaluation import Evaluation, Interval, Labelled
 from pynomaly_pipelines.stages.training import Split, choose_window, read_window
-from tests.small_pipelines import Trained, spec
+from tests.small_pipelines import START, Small, Trained, series, spec, trained
 
 
 def made(**changes: Any) -> Evaluation:
@@ -190,6 +192,18 @@ def test_an_injected_spike_in_a_series_is_found(meters: Trained) -> None:
     assert only.injected_recall["spike"] == 1.0
     assert only.injected_auc["spike"] > 0.95
     assert set(meters.evaluation.pictures) == {"holdout_scores.png", "holdout_series.png"}
+
+
+def test_a_series_without_a_past_is_no_evidence_against_a_detector(
+    tmp_path: Path, new_registry: Callable[[Path], Registry]
+) -> None:
+    small = series(14)
+    # The second meter is new on the last day.
+    kept = (small.rows["meter"] == "north") | (small.rows["at"] >= START + pd.Timedelta(days=13))
+    made = trained(Small(small.spec, small.rows[kept]), tmp_path, new_registry)
+    (only,) = made.evaluation.evaluations
+    assert only.injected_auc["spike"] > 0.9
+    assert made.registration.verdict.promote
 
 
 def test_nothing_trained_yet(lake: Lake, registry: Registry) -> None:

@@ -302,6 +302,22 @@ def test_the_report_is_readable(zone: Make) -> None:
     )
 
 
+# ----------------------------------------------------------------------------------------------------- series
+
+
+def test_a_point_without_its_series_or_said_twice_is_set_aside(zone: Make) -> None:
+    meters = zone(kind="series", series=["meter"], values=["load"], key=["id"], validation=LENIENT)
+    meters.drop(
+        "2025-01-01.csv",
+        "id,at,meter,load\n1,2025-01-01T00:00Z,n,5\n2,2025-01-01T00:00Z,,5\n3,2025-01-01T00:00Z,n,6\n"
+        "4,2025-01-01T01:00Z,n,7\n4,2025-01-01T02:00Z,n,8\n",
+    )
+    meters.ingest("2025-01-01")
+    report = meters.validate("2025-01-01")
+    assert meters.rows("validated")["load"].tolist() == [5, 7]
+    assert report.reasons == {"meter is missing": 1, "duplicate key (id)": 1, "duplicate key (meter, at)": 1}
+
+
 # ------------------------------------------------------------------------------------------------- properties
 
 LINE = st.tuples(st.sampled_from(["apple", "pear", "", "é"]), st.sampled_from(["1", "-1", "x", "inf", "NaN", ""]))
