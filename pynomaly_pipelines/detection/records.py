@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,17 @@ from pynomaly_pipelines.detection.columns import Column, Encoder
 from pynomaly_pipelines.detection.explanation import Assessment, explanation
 from pynomaly_pipelines.detection.frozen.base import Frozen, nested, restore
 from pynomaly_pipelines.detection.scorer import Scorer
+
+BLOCK = 50_000
+"""Rows scored at once: bounds the memory of a large partition. Scores do not depend on it."""
+
+
+def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    if not isinstance(frame, pd.DataFrame) or len(frame) <= BLOCK:
+        yield frame
+        return
+    for start in range(0, len(frame), BLOCK):
+        yield frame.iloc[start : start + BLOCK]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +89,26 @@ class RecordScorer(Scorer):
         return self.evidence.rows_fitted
 
     def raw_score(self, frame: pd.DataFrame) -> Floats:
-        return self.frozen.raw(self.encoder.encode(frame))
+        return np.concatenate([self.frozen.raw(self.encoder.encode(block)) for block in _blocks(frame)])
 
     def score(self, frame: pd.DataFrame) -> Floats:
+        return np.concatenate([self._score(block) for block in _blocks(frame)])
+
+    def _score(self, frame: pd.DataFrame) -> Floats:
         x = self.encoder.encode(frame)
         return self._calibrated(x, self.frozen.raw(x))
 
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
+        names = np.array([column.name for column in self.columns], dtype=object)
+        raws, scores, parts = zip(*(self._assess(block) for block in _blocks(frame)), strict=True)
+        values = [frame[name].to_numpy(dtype=object) for name in names]
+        reasons = explanation(np.concatenate(parts), names, values, self.encoder.usual(), top)
+        return Assessment(np.concatenate(raws), np.concatenate(scores), reasons)
+
+    def _assess(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         x = self.encoder.encode(frame)
         raw = self.frozen.raw(x)
-        names = np.array([column.name for column in self.columns], dtype=object)
-        values = [frame[name].to_numpy(dtype=object) for name in names]
-        reasons = explanation(self._parts(x, raw), names, values, self.encoder.usual(), top)
-        return Assessment(raw, self._calibrated(x, raw), reasons)
+        return raw, self._calibrated(x, raw), self._parts(x, raw)
 
     def card(self) -> str:
         return card(self.encoder, self.calibration, self.evidence)

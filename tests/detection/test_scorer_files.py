@@ -30,7 +30,7 @@ pickle.load, pickle.loads, pickle.Unpickler = kept  # numba reads its own compil
 for case, scorer in scorers.items():
     print(case, scorer.score(rows).tobytes().hex())
     scorer.explain(rows.head(3)).sentences()
-heavy = {"pyod", "sklearn", "scipy", "torch", "mlflow", "dagster"}
+heavy = {"pyod", "sklearn", "torch", "mlflow", "dagster"}
 print("heavy", *sorted(heavy & {name.split(".")[0] for name in sys.modules}))
 """
 

@@ -103,7 +103,8 @@ class Forest(Frozen):
         parts = kernels.walk_drops(
             self._single(x), self.roots, self.children, self.features, self.thresholds, self.depths
         )
-        return np.maximum(parts, 0.0)
+        rises: Floats = np.maximum(parts, 0.0)
+        return rises
 
 
 def _tree(forest: Any, index: int) -> tuple[AnyArray, AnyArray, AnyArray, Floats, int]:
