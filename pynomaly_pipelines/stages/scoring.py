@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pynomaly_pipelines.detection import Explanation, Scorer
 
+NOT_SHOWN = ["_source", "_row", "raw_score", "threshold", "model_version", "model_run_id", "run_id", "scored_at"]
 EXPLAINED_TAIL = 10.0
 """Rows are explained from the score that this many times the alert rate of ordinary rows exceeds."""
 
@@ -205,6 +206,8 @@ def _as_structs(explanation: Explanation, place: int) -> list[dict[str, object]]
 
 
 def _shown(value: object) -> str:
+    if value is None or value != value:
+        return "missing"
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     return str(value)
@@ -218,9 +221,7 @@ def _report(
     groups = scored.groupby("_partition")["is_anomaly"].agg(["size", "sum"])
     per = {key: (int(groups["size"].get(key, 0)), int(groups["sum"].get(key, 0))) for key in keys}
     top = scored.nlargest(20, "score")
-    top = top.assign(reasons=[reason_text(r) for r in top["reasons"]]).drop(
-        columns=["_source", "model_run_id", "run_id"]
-    )
+    top = top.assign(reasons=[reason_text(r) for r in top["reasons"]]).drop(columns=NOT_SHOWN)
     pictures = {"scores.png": plots.score_histogram(scored["score"].to_numpy(), version.threshold)}
     flagged = scored.loc[scored["is_anomaly"], "reasons"]
     first_reasons = np.array([r[0]["column"] for r in flagged if r], dtype=object)
