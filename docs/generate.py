@@ -50,8 +50,10 @@ def pipeline_page() -> str:
         _table(schema),
     ]
     for name, definition in schema["$defs"].items():
-        if "properties" in definition:
-            parts += [f"## {name}\n", definition.get("description", ""), "", _table(definition)]
+        # A definition with a short form is one of several shapes; the long one has the keys.
+        shapes = [shape for shape in (definition, *definition.get("anyOf", [])) if "properties" in shape]
+        if shapes:
+            parts += [f"## {name}\n", definition.get("description", ""), "", _table(shapes[0])]
     return "\n".join(parts)
 
 
@@ -100,6 +102,8 @@ def _table(definition: dict[str, Any]) -> str:
         default = "**needed**" if name in required else f"`{json.dumps(field.get('default'))}`"
         if isinstance(field.get("default"), dict):
             default = "see below"
+        elif "default" not in field and name not in required:
+            default = "none"
         meaning = " ".join(field.get("description", "").split())
         rows.append(f"| `{name}` | {_type(field)} | {default} | {meaning} |".replace("  ", " "))
     return "\n".join([*rows, ""])

@@ -155,7 +155,9 @@ class Expectation(_Short, Strict):
     """One Great Expectations expectation under its own name, written `- expect_…: {column: …, …}`."""
 
     name: str = Field(pattern=r"^expect_[a-z_]+$")
+    """Its name in Great Expectations."""
     arguments: dict[str, Any] = Field(default_factory=dict)
+    """Its arguments there."""
     severity: Severity = "error"
     """`error` quarantines the row (or blocks the partition, for a table-level expectation); `warn` only shows."""
 
@@ -198,7 +200,9 @@ class DetectorChoice(_Short, Strict):
     """A candidate detector by its PyOD name, or `auto`; `- IForest: {n_estimators: 200}` sets parameters."""
 
     name: str
+    """`auto`, or a detector's name in PyOD."""
     parameters: dict[str, Any] = Field(default_factory=dict)
+    """Its parameters there."""
 
     @model_validator(mode="before")
     @classmethod
