@@ -260,6 +260,8 @@ class Labels(Strict):
     """Column with 1 for an anomaly, 0 for none, empty for unknown. Never a feature."""
     events: str | None = None
     """CSV file of known events with columns `start`, `end` (exclusive) and, if wanted, the series' id columns."""
+    train: bool = False
+    """Use them in training, too: records learn from both kinds, series leave known anomalies out."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -347,7 +349,7 @@ class PipelineSpec(Strict):
     """Value columns; each is a series of its own per id (series)."""
 
     labels: Labels | None = None
-    """What is known to be an anomaly; for evaluation, never for the detector."""
+    """What is known to be an anomaly: for evaluation and, if `train` says so, for training."""
     expectations: tuple[Expectation, ...] = ()
     """What every row, or every partition, must meet."""
     validation: Validation = Validation()

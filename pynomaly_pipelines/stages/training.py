@@ -140,22 +140,22 @@ def train(
     for choice in spec.detectors:
         report(f"fitting {choice.name} on {len(split.train):,} rows")
         started = time.perf_counter()
-        scorer = fit(spec, choice, split.train)
+        scorer = fit(spec, choice, split.train, split.train_labels)
         seconds = time.perf_counter() - started
         made.append(registry.register(spec.name, _described(spec, scorer, split, window, schema, seconds)))
     _point_candidates(spec, registry, made)
     return tuple(made)
 
 
-def fit(spec: PipelineSpec, choice: DetectorChoice, frame: pd.DataFrame, seed: int | None = None) -> Scorer:
-    """One candidate fitted on a detector frame."""
+def fit(spec: PipelineSpec, choice: DetectorChoice, frame: pd.DataFrame, labels: np.ndarray | None = None) -> Scorer:
+    """One candidate fitted on a detector frame; it sees labels only where `labels.train` allows."""
     from pynomaly_pipelines.detection import Detector, SeriesDetector
 
-    chosen = spec.training.seed if seed is None else seed
+    shown = labels if spec.labels is not None and spec.labels.train else None
     if spec.kind == "series":
-        detector = SeriesDetector(choice.name, seed=chosen, timezone=spec.timezone, **choice.parameters)
-        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]])
-    return Detector(choice.name, seed=chosen, **choice.parameters).fit(frame)
+        detector = SeriesDetector(choice.name, seed=spec.training.seed, timezone=spec.timezone, **choice.parameters)
+        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]], labels=shown)
+    return Detector(choice.name, seed=spec.training.seed, **choice.parameters).fit(frame, labels=shown)
 
 
 def _read_sampled(spec: PipelineSpec, lake: Lake, window: Window) -> list[tuple[str, pa.Table]]:

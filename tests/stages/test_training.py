@@ -311,3 +311,31 @@ def test_a_training_that_fails_registers_nothing(lake: Lake, registry: Registry,
     with pytest.raises(NotEnoughData):
         training.train(small.spec, lake, registry)
     assert registry.versions("shop") == []
+
+
+# --------------------------------------------------------------------------------------------------- labels
+
+
+def labelled_rows() -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": rng.normal(size=600), "b": rng.normal(size=600)})
+    labels = np.where(np.arange(600) % 30 == 0, 1.0, np.where(np.arange(600) % 7 == 0, 0.0, np.nan))
+    return frame, labels
+
+
+@pytest.mark.parametrize(("train", "told"), [(False, "Labels: 0 anomalies"), (True, "Labels: 20 anomalies")])
+def test_a_detector_sees_labels_only_where_the_pipeline_says_so(train: bool, told: str) -> None:
+    frame, labels = labelled_rows()
+    pipeline = spec(labels={"column": "odd", "train": train})
+    scorer = training.fit(pipeline, pipeline.detectors[0], frame, labels)
+    assert told in scorer.card()
+
+
+def test_a_series_leaves_known_anomalies_out() -> None:
+    hours = pd.date_range("2025-01-01", periods=24 * 28, freq="h", tz="UTC")
+    frame = pd.DataFrame({"timestamp": hours, "series": "m", "value": np.sin(np.arange(len(hours)) / 24 * 2 * np.pi)})
+    labels = np.zeros(len(hours))
+    labels[100:112] = 1
+    pipeline = spec(kind="series", key=(), features=(), values=["value"], labels={"column": "odd", "train": True})
+    scorer = training.fit(pipeline, pipeline.detectors[1], frame, labels)
+    assert scorer.rows_fitted == len(hours) - 12
