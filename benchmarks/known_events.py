@@ -1,7 +1,7 @@
 """Where the known events rank among all stored scores, after `pynomaly demo` (or `run`) in the same folder.
 
-For `airport_delays` each event of its events file: the rank of its most anomalous point among all points, and how many of
-its points were flagged. For `flights` the days of the same events: how many flights were flagged that day, the day's
+For `airport_delays` each event of its events file: the rank of its most anomalous point among all points, and how many
+of its points were flagged. For `flights` the days of the same events: how many flights were flagged that day, the day's
 rank by that count, and the rank of its most anomalous flight.
 
     python -m benchmarks.known_events
@@ -68,7 +68,8 @@ def main() -> None:
     print(points(events, scores, "hour").to_string(index=False))
     flights = lake.read("flights", "scores", columns=["_partition", "score", "is_anomaly"]).to_pandas()
     print(
-        f"\nflights: {len(flights):,} flights, {int(flights['is_anomaly'].sum()):,} anomalies, {flights['_partition'].nunique()} days"
+        f"\nflights: {len(flights):,} flights, {int(flights['is_anomaly'].sum()):,} anomalies, "
+        f"{flights['_partition'].nunique()} days"
     )
     print(days(events, flights).to_string(index=False))
 

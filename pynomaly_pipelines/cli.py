@@ -94,6 +94,17 @@ def scores(pipeline: str, top: int | None, partitions: tuple[str, ...], shape: s
 
 
 @main.command()
+@click.argument("module")
+def init(module: str) -> None:
+    """Make this folder a Dagster project with MODULE as its package, to keep pipelines in."""
+    from pynomaly_pipelines.scaffolding import scaffold
+
+    for path in scaffold(Path.cwd(), module):
+        click.echo(str(path.relative_to(Path.cwd())))
+    click.echo("# next: pynomaly new NAME --from FILE", err=True)
+
+
+@main.command()
 @click.argument("name")
 @click.option(
     "--from", "source", required=True, type=click.Path(path_type=Path), help="A CSV, Parquet or JSON lines file."
@@ -108,6 +119,12 @@ def new(name: str, source: Path) -> None:
             f"{name!r} can't name a pipeline", rule="names are like `web_orders`: a-z, 0-9, _", fix="choose another"
         )
     project = Project.current()
+    if not project.own:
+        raise SpecError(
+            f"{project.settings.project} is no project",
+            rule="a pipeline lives in the `defs` folder of a Dagster project",
+            fix="`pynomaly init my_watch` makes one here",
+        )
     # The YAML's paths start from the project, this one from the folder the command runs in.
     source = source if project.settings.project == Path.cwd() else source.absolute()
     path = project.defs / name / "defs.yaml"

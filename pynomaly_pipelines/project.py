@@ -47,6 +47,11 @@ class Project:
             )
         return cls(settings, "pynomaly_pipelines", Path(__file__).parent / "defs")
 
+    @property
+    def own(self) -> bool:
+        """Whether the pipelines are the user's to write: of the project in this folder, not of an installed package."""
+        return self.defs.is_relative_to(self.settings.project)
+
     def pipeline(self, name: str) -> PipelineSpec:
         """The pipeline of that name.
 
@@ -70,9 +75,11 @@ class Project:
             return self.settings.dagster_home
         folder = self.settings.home / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
-        own = self.settings.project / "dagster.yaml"
+        own, used = self.settings.project / "dagster.yaml", folder / "dagster.yaml"
         if own.exists():
-            shutil.copyfile(own, folder / "dagster.yaml")
+            shutil.copyfile(own, used)
+        elif not used.exists():
+            used.write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n", encoding="utf-8")
         return folder
 
     def instance(self) -> dg.DagsterInstance:

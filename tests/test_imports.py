@@ -20,7 +20,7 @@ LAYERS = (
     ("cli", "definitions", "defs", "examples"),
     ("components", "running", "serving_locally"),
     ("pipeline", "service"),
-    ("automation", "presentation", "project"),
+    ("automation", "presentation", "project", "scaffolding"),
     ("stages",),
     ("resources",),
     ("detection", "spec", "specfile", "partitions"),

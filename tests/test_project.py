@@ -61,10 +61,9 @@ def test_a_project_file_that_cannot_be_read() -> None:
 
 def test_dagsters_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Project.current().dagster_home() == tmp_path / ".pynomaly" / "dagster"
-    assert not (tmp_path / ".pynomaly" / "dagster" / "dagster.yaml").exists()
-    Path("dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    Path("dagster.yaml").write_text("nux: {enabled: true}\n", encoding="utf-8")
     home = Project.current().dagster_home()
-    assert (home / "dagster.yaml").read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
+    assert (home / "dagster.yaml").read_text(encoding="utf-8") == "nux: {enabled: true}\n"
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "mine"))
     assert Project.current().dagster_home() == tmp_path / "mine"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pynomaly_pipelines.operations.errors import SignatureError
 from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Commit, Lake
@@ -57,7 +58,14 @@ def score(
     scorer = registry.load(version)
     keys = [partition.key for partition in partitions]
     table = lake.read(spec.name, "validated", partitions=keys)
-    scored = assess_rows(spec, scorer, table, _past(spec, partitions, lake, scorer), version.threshold)
+    try:
+        scored = assess_rows(spec, scorer, table, _past(spec, partitions, lake, scorer), version.threshold)
+    except SignatureError as error:
+        raise SignatureError(
+            f"champion {version.number} of {spec.name!r} can't score these rows: {error.problem}",
+            rule=error.rule,
+            fix=f"train one on the columns as they are now: `pynomaly run {spec.name} --train`",
+        ) from error
     scored["model_version"] = version.number
     scored["model_run_id"] = version.run_id
     scored["run_id"] = run_id

@@ -10,28 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-DEFINITIONS = """\
-from pathlib import Path
-
-import dagster as dg
-
-
-@dg.definitions
-def defs() -> dg.Definitions:
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-"""
-
-RESOURCES = """\
-import dagster as dg
-
-from pynomaly_pipelines.operations.settings import Settings
-from pynomaly_pipelines.resources.configurable import resources
-
-
-@dg.definitions
-def shared() -> dg.Definitions:
-    return dg.Definitions(resources=resources(Settings.from_environment()), executor=dg.in_process_executor)
-"""
+from pynomaly_pipelines.scaffolding import scaffold
 
 PIPELINE = """\
 type: pynomaly_pipelines.components.DetectionPipeline
@@ -66,15 +45,9 @@ def day_of_rows(day: int, rows: int = 120) -> pd.DataFrame:
 
 @pytest.fixture
 def own_project(tmp_path: Path) -> Path:
-    (tmp_path / "pyproject.toml").write_text(
-        '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "watch"\n'
-    )
+    scaffold(tmp_path, "watch")
     orders = tmp_path / "watch" / "defs" / "orders"
-    orders.mkdir(parents=True)
-    (tmp_path / "watch" / "__init__.py").write_text("")
-    (tmp_path / "watch" / "definitions.py").write_text(DEFINITIONS)
-    (tmp_path / "watch" / "defs" / "__init__.py").write_text("")
-    (tmp_path / "watch" / "defs" / "resources.py").write_text(RESOURCES)
+    orders.mkdir()
     (orders / "defs.yaml").write_text(PIPELINE)
     (tmp_path / "landing").mkdir()
     return tmp_path

@@ -54,9 +54,6 @@ def test_a_misspelt_key_fails_dg_check_with_its_line(own_project: Path) -> None:
 
 
 def test_the_scaffolder_writes_a_pipeline_that_loads(own_project: Path) -> None:
-    # dg asks the project what it offers, so the project names the package as a registry of components.
-    config = own_project / "pyproject.toml"
-    config.write_text(config.read_text() + 'registry_modules = ["pynomaly_pipelines.components"]\n')
     kind = "pynomaly_pipelines.components.DetectionPipeline"
     made = run("dg", "scaffold", "defs", kind, "returns", cwd=own_project, PYTHONPATH=str(own_project))
     assert made.returncode == 0, made.stderr
