@@ -78,12 +78,11 @@ def report(found: pd.DataFrame) -> str:
     shown.append("oracle")
     lines = [f"| data set | {' | '.join(shown)} |", "| --- " * (len(shown) + 1) + "|"]
     for name in auc.index:
-        lines.append(
-            f"| {name} | " + " | ".join(f"{auc[m][name]:.1f} / {precision[m][name]:.1f}" for m in shown) + " |"
-        )
+        cells = " | ".join(f"{auc[m][name]:.1f} / {precision[m][name]:.1f}" for m in shown)
+        lines += [f"| {name} | {cells} |"]
     means = " | ".join(f"**{auc[m].mean():.2f} / {precision[m].mean():.2f}**" for m in shown)
     lines += [f"| **mean of {len(auc)}** | {means} |", "", *_comparisons(auc, precision, [*singles, "ADEngine"])]
-    return "\n".join(lines + ["", *_by_seed(found)])
+    return "\n".join([*lines, "", *_by_seed(found)])
 
 
 def _comparisons(auc: pd.DataFrame, precision: pd.DataFrame, others: list[str]) -> list[str]:

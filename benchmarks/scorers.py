@@ -2,7 +2,8 @@
 
     python -m benchmarks.scorers [--rows 100000] [--columns 20] [--detectors IForest,HBOS,ECOD]
 
-Set OMP_NUM_THREADS=1 for one thread. Ours is timed on the encoded matrix, as PyOD is, and from the frame, as the stages and the service call it.
+Set OMP_NUM_THREADS=1 for one thread. Ours is timed on the encoded matrix, as PyOD is, and from the frame, as the
+stages and the service call it.
 """
 
 from __future__ import annotations
@@ -81,10 +82,9 @@ def main() -> None:
     chosen = parser.parse_args()
     train = rows_of(chosen.rows, chosen.columns, 0)
     print(f"{chosen.rows:,} × {chosen.columns} training rows, one thread; ratios are PyOD's time over ours\n")
-    print(
-        "| detector | 1 row, ours | PyOD | ratio | 1000 rows | 20,000 rows | rows/s | frame, 1 row | assess ÷ score | load |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    heads = "detector", "1 row, ours", "PyOD", "ratio", "1000 rows", "20,000 rows", "rows/s"
+    print(f"| {' | '.join(heads)} | frame, 1 row | assess ÷ score | load |")
+    print("| --- " * 10 + "|")
     for name in chosen.detectors.split(","):
         t = compare(name, train)
         ratio = {size: t[f"pyod {size}"] / t[f"ours {size}"] for size in SIZES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from pynomaly_pipelines.detection.arrays import Floats, Ints, Objects
 
@@ -44,17 +45,17 @@ class Assessment:
     explanation: Explanation
 
 
-def explanation(parts: Floats, names: Objects, values: list[Objects], usual: Objects, top: int) -> Explanation:
+def explanation(parts: Floats, names: Objects, values: list[pd.Series], usual: Objects, top: int) -> Explanation:
     """The `top` columns of each row.
 
-    parts: float64[n, columns] ≥ 0, what each column adds; values: the frame's columns, object[n] each.
+    parts: float64[n, columns] ≥ 0, what each column adds; values: the frame's columns, in the same order.
     """
     shares = _shares(parts)
     best = _best(shares, min(top, parts.shape[1]))
     chosen = np.empty(best.shape, dtype=object)
     for column, cells in enumerate(values):
         rows, places = np.nonzero(best == column)
-        chosen[rows, places] = cells[rows]
+        chosen[rows, places] = np.asarray(cells.array[rows], dtype=object)
     return Explanation(names[best], chosen, usual[best], np.take_along_axis(shares, best, axis=1))
 
 
@@ -67,7 +68,12 @@ def _shares(parts: Floats) -> Floats:
 
 def _best(shares: Floats, top: int) -> Ints:
     """int64[n, top]: columns by falling share, ties in the frame's order."""
-    return np.argsort(-shares, axis=1, kind="stable")[:, :top]
+    left = shares.copy()
+    best = np.empty((shares.shape[0], top), dtype=np.int64)
+    for place in range(top):
+        best[:, place] = left.argmax(axis=1)
+        np.put_along_axis(left, best[:, [place]], -1.0, axis=1)
+    return best
 
 
 def _readable(value: object) -> str:

@@ -101,7 +101,7 @@ class RecordScorer(Scorer):
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
         names = np.array([column.name for column in self.columns], dtype=object)
         raws, scores, parts = zip(*(self._assess(block) for block in _blocks(frame)), strict=True)
-        values = [frame[name].to_numpy(dtype=object) for name in names]
+        values = [frame[name] for name in names]
         reasons = explanation(np.concatenate(parts), names, values, self.encoder.usual(), top)
         return Assessment(np.concatenate(raws), np.concatenate(scores), reasons)
 

@@ -17,6 +17,9 @@ from pynomaly_pipelines.detection.frozen.base import Frozen
 DEEPEST_PADDED = 10
 """Levels up to which trees are padded to complete ones; 2**10 leaves a tree still fit a core's cache."""
 
+Heap = tuple[AnyArray, AnyArray, Floats, Floats]
+"""features, thresholds, leaves and expected depths of padded trees."""
+
 
 @dataclass(frozen=True, eq=False)
 class Forest(Frozen):
@@ -60,23 +63,25 @@ class Forest(Frozen):
         )
 
     def __post_init__(self) -> None:
-        padded = self._padded() if self.levels <= DEEPEST_PADDED else None
-        object.__setattr__(self, "_heap", padded)
+        object.__setattr__(self, "_heap", self._padded() if self.levels <= DEEPEST_PADDED else None)
 
-    def _padded(self) -> tuple[AnyArray, AnyArray, Floats]:
+    def _padded(self) -> Heap:
         """The same trees padded to 2**levels leaves, level by level: node i's children are 2i + 1 and 2i + 2."""
         inner, trees = 2**self.levels - 1, self.roots.size
         features = np.zeros((trees, inner), dtype=np.int32)
         thresholds = np.full((trees, inner), np.inf, dtype=np.float32)
+        expected = np.empty((trees, 2 * inner + 1))
         here = self.roots.astype(np.int64)[:, None]
         for level in range(self.levels):
             places = slice(2**level - 1, 2 ** (level + 1) - 1)
             splits = self.children[here, 0] >= 0
             features[:, places] = np.where(splits, self.features[here], 0)
             thresholds[:, places] = np.where(splits, self.thresholds[here], np.inf)
+            expected[:, places] = self.depths[here]
             below = np.where(splits[:, :, None], self.children[here], here[:, :, None])
             here = below.reshape(trees, -1).astype(np.int64)
-        return features, thresholds, np.ascontiguousarray(self.depths[here])
+        expected[:, inner:] = self.depths[here]
+        return features, thresholds, np.ascontiguousarray(expected[:, inner:]), expected
 
     def raw(self, x: Floats) -> Floats:
         from pynomaly_pipelines.detection.frozen import kernels
@@ -89,22 +94,25 @@ class Forest(Frozen):
     def _walk(self, x: AnyArray) -> Floats:
         from pynomaly_pipelines.detection.frozen import kernels
 
-        heap: tuple[AnyArray, AnyArray, Floats] | None = self.__dict__["_heap"]
-        if heap is not None:
-            features, thresholds, leaves = heap
-            depths: Floats = kernels.walk(x, features, thresholds, leaves, self.levels)
-            return depths
-        return kernels.walk_sparse(x, self.roots, self.children, self.features, self.thresholds, self.depths)
+        heap: Heap | None = self.__dict__["_heap"]
+        if heap is None:
+            return kernels.walk_sparse(x, self.roots, self.children, self.features, self.thresholds, self.depths)
+        features, thresholds, leaves, _ = heap
+        return kernels.walk(x, features, thresholds, leaves, self.levels)
 
     def contributions(self, x: Floats) -> Floats:
         """By how much each column shortens the path; additive in depth before negative parts are cut to 0."""
+        rises: Floats = np.maximum(self._drops(self._single(x)), 0.0)
+        return rises
+
+    def _drops(self, x: AnyArray) -> Floats:
         from pynomaly_pipelines.detection.frozen import kernels
 
-        parts = kernels.walk_drops(
-            self._single(x), self.roots, self.children, self.features, self.thresholds, self.depths
-        )
-        rises: Floats = np.maximum(parts, 0.0)
-        return rises
+        heap: Heap | None = self.__dict__["_heap"]
+        if heap is None:
+            return kernels.walk_drops(x, self.roots, self.children, self.features, self.thresholds, self.depths)
+        features, thresholds, _, expected = heap
+        return kernels.walk_heap_drops(x, features, thresholds, expected, self.levels)
 
 
 def _tree(forest: Any, index: int) -> tuple[AnyArray, AnyArray, AnyArray, Floats, int]:
