@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
     from pynomaly_pipelines.stages.ingestion import IngestReport
     from pynomaly_pipelines.stages.registration import RegistrationReport
+    from pynomaly_pipelines.stages.reports import ValidationReport
     from pynomaly_pipelines.stages.scoring import ScoringReport
-    from pynomaly_pipelines.stages.validation import ValidationReport
 
 Metadata = dict[str, Any]
 COLUMN_MEANINGS = {

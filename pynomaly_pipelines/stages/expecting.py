@@ -16,7 +16,7 @@ from pynomaly_pipelines.operations.errors import SpecError
 from pynomaly_pipelines.operations.settings import quiet_libraries
 from pynomaly_pipelines.resources.tables import PARTITION
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
-from pynomaly_pipelines.stages.ingestion import OWN_COLUMNS
+from pynomaly_pipelines.stages.columns import OWN_COLUMNS
 
 _ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 _VALUES = {"result_format": "BASIC"}

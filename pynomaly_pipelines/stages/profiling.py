@@ -15,7 +15,9 @@ import pandas as pd
 
 from pynomaly_pipelines.operations.errors import NotEnoughData, SpecError
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import ingestion, landing
+from pynomaly_pipelines.stages.columns import OWN_COLUMNS
+from pynomaly_pipelines.stages.ingestion import sample
+from pynomaly_pipelines.stages.paths import landed
 
 _TYPES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl",
           ".ndjson": "jsonl", ".json": "jsonl"}  # fmt: skip
@@ -68,8 +70,8 @@ def propose(path: Path, name: str) -> str:
     """
     source = _source(path)
     draft = PipelineSpec.model_validate({"name": name, "source": source})
-    rows = ingestion.sample(draft, Path())
-    frame = rows.select([n for n in rows.column_names if n not in ingestion.OWN_COLUMNS]).to_pandas()
+    rows = sample(draft, Path())
+    frame = rows.select([n for n in rows.column_names if n not in OWN_COLUMNS]).to_pandas()
     roles = _roles(frame)
     if not roles.features and not roles.values:
         raise NotEnoughData(
@@ -92,7 +94,7 @@ def _source(path: Path) -> dict[str, Any]:
             fix="rename it, or write defs.yaml by hand with `source: {type: …}`",
         )
     source: dict[str, Any] = {"type": kind, "path": path.as_posix()}
-    files = landing.landed(PipelineSpec.model_validate({"name": "draft", "source": source}), Path())
+    files = landed(PipelineSpec.model_validate({"name": "draft", "source": source}), Path())
     if kind == "csv" and files:
         source |= _csv_dialect(Path(files[0].path))
     return source

@@ -7,10 +7,12 @@ the first (its line number, unless values hold line breaks), lines of a JSON lin
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pynomaly_pipelines.operations.errors import SourceUnreadable
-from pynomaly_pipelines.spec import CsvSource, JsonLinesSource, Source
+from pynomaly_pipelines.spec import CsvSource, JsonLinesSource, PipelineSpec, Source
 from pynomaly_pipelines.stages import conversion
+from pynomaly_pipelines.stages.paths import LandedFile
 
 ROW, REJECTED, TEXT = "_row", "_rejected", "_text"
 Types = Mapping[str, pa.DataType]
@@ -35,6 +38,31 @@ class FileRows:
     table: pa.Table
     texts: Callable[[Sequence[int]], list[str]]
     """Original text of the rows with these `_row` numbers."""
+
+
+def read_file(
+    spec: PipelineSpec, file: LandedFile, types: Types, project: Path, *, most: int | None = None
+) -> tuple[FileRows, str]:
+    """The rows of a file and a digest of its bytes; of a long text file only the first `most` bytes, if given.
+
+    Raises:
+        SourceUnreadable: it can't be opened, or not one row can be had from it.
+    """
+    cut = most is not None and file.size > most and spec.source.type != "parquet"
+    try:
+        data = _beginning(project / file.path, most) if cut else (project / file.path).read_bytes()
+    except OSError as error:
+        problem = f"can't be opened: {error.strerror}"
+        raise unreadable(file.path, problem, "the product's process may read its sources") from error
+    rows = read_rows(data, spec.source, types, spec.timezone, where=file.path)
+    return rows, hashlib.sha256(data).hexdigest()
+
+
+def _beginning(path: Path, most: int | None) -> bytes:
+    """The whole lines among the first bytes of a file."""
+    with path.open("rb") as stream:
+        data = stream.read(most)
+    return data[: data.rfind(b"\n") + 1]
 
 
 def read_rows(data: bytes, source: Source, types: Types, timezone: str, *, where: str) -> FileRows:

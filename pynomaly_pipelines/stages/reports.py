@@ -1,17 +1,86 @@
-"""A validation report becomes text for a reader."""
+"""What a validation found becomes a report, and the report text for a reader."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from pynomaly_pipelines.stages.validation import ExpectationResult, ValidationReport
+from pynomaly_pipelines.resources.tables import Commit
+from pynomaly_pipelines.spec import Severity
 
 _MOST = 20
 
 
-def validation_markdown(report: ValidationReport) -> str:
+@dataclass(frozen=True)
+class PartitionCounts:
+    """Rows of one partition after validation."""
+
+    valid: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a partition as a whole is not to be used."""
+
+    partition: str
+    rule: str
+    value: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class ExpectationResult:
+    """How one expectation fared over the whole range."""
+
+    name: str
+    column: str
+    """The column or columns it is about; empty for the table."""
+    severity: Severity
+    success: bool
+    unexpected: int
+    """Rows that broke it; for an expectation about tables, partitions."""
+    share: float
+    """The same as a share of the rows (partitions) that were judged."""
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What a validation did."""
+
+    rows: int
+    valid: int
+    quarantined: int
+    partitions: Mapping[str, PartitionCounts]
+    refused: tuple[Refusal, ...]
+    results: tuple[ExpectationResult, ...]
+    reasons: Mapping[str, int]
+    """Reason -> rows, most frequent first; the values that differ from row to row are left out."""
+    validated: Commit
+    quarantine: Commit
+
+    @property
+    def passed(self) -> bool:
+        """Whether no partition was refused."""
+        return not self.refused
+
+    @property
+    def valid_per_partition(self) -> dict[str, int]:
+        """Valid rows by partition."""
+        return {key: counts.valid for key, counts in self.partitions.items()}
+
+    @property
+    def quarantined_per_partition(self) -> dict[str, int]:
+        """Quarantined rows by partition."""
+        return {key: counts.quarantined for key, counts in self.partitions.items()}
+
+    def markdown(self) -> str:
+        """The report for a reader."""
+        return _markdown(self)
+
+
+def _markdown(report: ValidationReport) -> str:
     """What was found, what was refused and why, in tables."""
     share = report.quarantined / max(1, report.rows)
     lead = (

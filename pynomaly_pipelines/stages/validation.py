@@ -8,95 +8,24 @@ validated rows at all. What is decided about a partition depends on its own rows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pynomaly_pipelines.partitions import Partition
-from pynomaly_pipelines.resources.tables import PARTITION, Commit, Lake
-from pynomaly_pipelines.spec import Expectation, PipelineSpec, Severity
+from pynomaly_pipelines.resources.tables import PARTITION, Lake
+from pynomaly_pipelines.spec import Expectation, PipelineSpec
+from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW, SOURCE, named_columns
 from pynomaly_pipelines.stages.expectations import KNOWN, check_expectations
-from pynomaly_pipelines.stages.ingestion import OWN_COLUMNS, RAW, SOURCE, named_columns
 from pynomaly_pipelines.stages.reading import REJECTED, ROW, TEXT, shown
+from pynomaly_pipelines.stages.reports import ExpectationResult, PartitionCounts, Refusal, ValidationReport
 
 VALIDATED, QUARANTINE = "validated", "quarantine"
 REASONS = "_reasons"
 
 _EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class PartitionCounts:
-    """Rows of one partition after validation."""
-
-    valid: int
-    quarantined: int
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a partition as a whole is not to be used."""
-
-    partition: str
-    rule: str
-    value: str
-    fix: str
-
-
-@dataclass(frozen=True)
-class ExpectationResult:
-    """How one expectation fared over the whole range."""
-
-    name: str
-    column: str
-    """The column or columns it is about; empty for the table."""
-    severity: Severity
-    success: bool
-    unexpected: int
-    """Rows that broke it; for an expectation about tables, partitions."""
-    share: float
-    """The same as a share of the rows (partitions) that were judged."""
-    examples: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ValidationReport:
-    """What a validation did."""
-
-    rows: int
-    valid: int
-    quarantined: int
-    partitions: Mapping[str, PartitionCounts]
-    refused: tuple[Refusal, ...]
-    results: tuple[ExpectationResult, ...]
-    reasons: Mapping[str, int]
-    """Reason -> rows, most frequent first; the values that differ from row to row are left out."""
-    validated: Commit
-    quarantine: Commit
-
-    @property
-    def passed(self) -> bool:
-        """Whether no partition was refused."""
-        return not self.refused
-
-    @property
-    def valid_per_partition(self) -> dict[str, int]:
-        """Valid rows by partition."""
-        return {key: counts.valid for key, counts in self.partitions.items()}
-
-    @property
-    def quarantined_per_partition(self) -> dict[str, int]:
-        """Quarantined rows by partition."""
-        return {key: counts.quarantined for key, counts in self.partitions.items()}
-
-    def markdown(self) -> str:
-        """The report for a reader."""
-        from pynomaly_pipelines.stages.reports import validation_markdown
-
-        return validation_markdown(self)
 
 
 def validate(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) -> ValidationReport:

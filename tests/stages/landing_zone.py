@@ -16,7 +16,8 @@ from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.ingestion import IngestReport, ingest
-from pynomaly_pipelines.stages.validation import ValidationReport, validate
+from pynomaly_pipelines.stages.reports import ValidationReport
+from pynomaly_pipelines.stages.validation import validate
 
 
 @dataclass

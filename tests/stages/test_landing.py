@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pynomaly_pipelines.operations.errors import SourceMissing, SourceUnreadable, SpecError
-from pynomaly_pipelines.stages import landing
+from pynomaly_pipelines.stages import landing, paths
 from tests.stages.landing_zone import Zone
 
 Make = Callable[..., Zone]
@@ -20,8 +20,8 @@ def pending(shop: Zone) -> dict[str, str]:
 
 
 def keys_by_file(shop: Zone) -> dict[str, tuple[str, ...]]:
-    files = landing.landed(shop.spec, shop.project)
-    return {Path(file.path).name: keys for file, keys in landing.dated_files(shop.spec, files)}
+    files = paths.landed(shop.spec, shop.project)
+    return {Path(file.path).name: keys for file, keys in paths.dated_files(shop.spec, files)}
 
 
 # ------------------------------------------------------------------------------------------------ dated paths
