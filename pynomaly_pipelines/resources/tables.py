@@ -57,6 +57,7 @@ class Lake:
         """
         data = storable(data, where=f"{pipeline}/{noun}")
         self._refuse_strays(pipeline, noun, partitions, data)
+
         def write() -> Commit:
             table = self._open(pipeline, noun)
             if table is None:
