@@ -323,7 +323,8 @@ def _retrying(action: Callable[[], T], *, what: str) -> T:
                     rule="one writer at a time may change a partition",
                     fix="run it again when the other run has ended",
                 ) from error
-        time.sleep(wait * random.uniform(0.5, 1.5))  # nosec B311 (jitter keeps no secret)
+        # Jitter keeps no secret.
+        time.sleep(wait * random.uniform(0.5, 1.5))  # nosec B311
         wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
     raise AssertionError("unreachable")
 
