@@ -68,8 +68,9 @@ def run(pipeline: str, partition: str | None, first: str | None, last: str | Non
         problems = _run_chain(project, spec, bars, partition, (first, last), train)
     _say_problems(problems)
     _summary_table([_summarised(project, spec)], [time.perf_counter() - started])
-    if problems.failed:
-        raise click.ClickException(f"{len(problems.failed)} partitions failed")
+    missed = len(problems.failed) + len(problems.refused)
+    if missed:
+        raise click.ClickException(f"{missed} of the chosen partitions were not scored")
 
 
 @main.command()
@@ -277,18 +278,33 @@ def _run_chain(
     if not good:
         why = next(iter((ingested.refused | ingested.failed).values()), "no partition was chosen")
         raise DataError(why, rule="a chain needs at least one accepted partition", fix="mend the input and run again")
-    trained = Outcome()
-    if train or (train is None and _registry(project).aliased(spec.name, CHAMPION) is None):
+    champion = _registry(project).aliased(spec.name, CHAMPION)
+    trained, verdict = Outcome(), "`--no-train` was given and no model was trained before"
+    if train or (train is None and champion is None):
         trained = runner.train()
+        verdict = runner.waiting(trained.runs[0]) or _verdict(project, spec)
+        bars.console.print(f"{spec.name}: {verdict}", highlight=False, markup=False)
     if _registry(project).aliased(spec.name, CHAMPION) is None:
         raise DataError(
-            runner.waiting() or f"the gate refused the first challenger of {spec.name!r}",
+            f"pipeline {spec.name!r} has no champion: {verdict}",
             rule="scoring needs a champion",
-            fix=f"`pynomaly models {spec.name}` shows the gate's reasons",
+            fix=f"`pynomaly models {spec.name}` shows what was trained",
         )
     scored = runner.score(good)
     return Outcome(
         [*ingested.runs, *trained.runs, *scored.runs], ingested.refused, {**ingested.failed, **scored.failed}
+    )
+
+
+def _verdict(project: Project, spec: PipelineSpec) -> str:
+    """What the gate said of the last challenger."""
+    from pynomaly_pipelines.resources.registry import CHALLENGER
+
+    challenger = _registry(project).aliased(spec.name, CHALLENGER)
+    if challenger is None:
+        return "no model was trained"
+    return (
+        f"version {challenger.number} ({challenger.detector}) {challenger.tags.get('gate_reason', 'is not judged yet')}"
     )
 
 
@@ -339,7 +355,7 @@ def _summary_table(summaries: Sequence[Summary], seconds: Sequence[float]) -> No
         ]
         for s, elapsed in zip(summaries, seconds, strict=True)
     ]
-    _table("", head, rows)
+    _table("in the tables now", head, rows)
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

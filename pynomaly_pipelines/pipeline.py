@@ -10,7 +10,7 @@ import dagster as dg
 from pynomaly_pipelines import __version__, presentation
 from pynomaly_pipelines.automation import conditions
 from pynomaly_pipelines.automation.arrivals import build_arrivals
-from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, REFUSED, build_reruns
+from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, READABLE, REFUSED, build_reruns
 from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, PynomalyError, SourceError
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
@@ -19,7 +19,7 @@ from pynomaly_pipelines.spec import PipelineSpec
 
 PARTITIONED = ("raw", "validated", "quarantine", "scores")
 TRAINED = ("model", "evaluation", "champion")
-READABLE, EXPECTATIONS, GATE = "readable", "expectations", "gate"
+EXPECTATIONS, GATE = "expectations", "gate"
 
 
 def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.Definitions:
@@ -134,7 +134,10 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
         ],
         check_specs=[
             dg.AssetCheckSpec(
-                READABLE, asset=wiring.key("raw"), description="All files of the partition were readable."
+                READABLE,
+                asset=wiring.key("raw"),
+                blocking=True,
+                description="All files of the partition were readable.",
             )
         ],
         backfill_policy=wiring.backfill,
@@ -151,7 +154,7 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             asset_key=wiring.key("raw"),
             metadata=presentation.of_ingestion(spec, tables, report),
-            check_results=[presentation.readable_check(report)],
+            check_results=[presentation.readable_check(report, REFUSED)],
         )
 
     return raw

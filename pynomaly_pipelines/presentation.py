@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
     from pynomaly_pipelines.stages.ingestion import IngestReport
     from pynomaly_pipelines.stages.registration import RegistrationReport
-    from pynomaly_pipelines.stages.reports import ValidationReport
+    from pynomaly_pipelines.stages.reports import Refusal, ValidationReport
     from pynomaly_pipelines.stages.scoring import ScoringReport
 
 Metadata = dict[str, Any]
@@ -68,15 +68,19 @@ def of_ingestion(spec: PipelineSpec, lake: Lake, report: IngestReport) -> Metada
     return found
 
 
-def readable_check(report: IngestReport) -> dg.AssetCheckResult:
-    """Whether every file and partition could be read."""
+def readable_check(report: IngestReport, refused: str) -> dg.AssetCheckResult:
+    """Whether every file could be read; a partition that could not be ingested at all blocks what follows."""
     files = [f"- `{f.path}`: {f.reason}" for f in report.files if f.status != "read"]
     partitions = [f"- partition {f.partition}: {f.error}" for f in report.failures]
     problems = files + partitions
     return dg.AssetCheckResult(
         passed=not problems,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"files": len(report.files), "problems": dg.MetadataValue.md("\n".join(problems) or "none")},
+        severity=dg.AssetCheckSeverity.ERROR if report.failures else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "files": len(report.files),
+            "problems": dg.MetadataValue.md("\n".join(problems) or "none"),
+            refused: dg.MetadataValue.json({f.partition: str(f.error) for f in report.failures}),
+        },
     )
 
 
@@ -127,13 +131,20 @@ def validation_checks(report: ValidationReport, expectations: str, accepted: str
             passed=not report.refused,
             description="; ".join(f"partition {r.partition}: {r.rule}, {r.value}" for r in report.refused[:5]) or None,
             metadata={
-                refused: ", ".join(sorted({r.partition for r in report.refused})),
+                refused: dg.MetadataValue.json(_by_partition(report.refused)),
                 "why": dg.MetadataValue.md(
                     "\n".join(f"- {r.partition}: {r.value}; {r.rule}. Fix: {r.fix}" for r in report.refused) or "–"
                 ),
             },
         ),
     ]
+
+
+def _by_partition(refusals: Sequence[Refusal]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for refusal in refusals:
+        found.setdefault(refusal.partition, []).append(f"{refusal.value}; {refusal.rule}. Fix: {refusal.fix}")
+    return {partition: " ".join(reasons) for partition, reasons in sorted(found.items())}
 
 
 def of_models(registry: Registry, versions: Sequence[Version]) -> Metadata:

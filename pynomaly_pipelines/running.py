@@ -16,6 +16,8 @@ from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.spec import PipelineSpec
 
+NOT_THE_DATA = ("spec-", "settings-", "registry-", "detector-", "table-")
+"""Codes of errors that every partition would meet: looking for the one that causes them is in vain."""
 Progress = Callable[[str, int, int], None]
 """Called with the part that runs, partitions done and partitions in all."""
 
@@ -65,10 +67,10 @@ class Runner:
         self._progress("train", 1, 1)
         return outcome
 
-    def waiting(self) -> str | None:
-        """Why the last training made no model, if it waits for data."""
+    def waiting(self, run_id: str) -> str | None:
+        """Why a training made no model, if it waits for data."""
         records = self._instance.fetch_observations(dg.AssetKey([self.spec.name, "model"]), limit=1).records
-        if not records or records[0].asset_observation is None:
+        if not records or records[0].run_id != run_id or records[0].asset_observation is None:
             return None
         return str(records[0].asset_observation.metadata["waiting"].value)
 
@@ -88,12 +90,23 @@ class Runner:
             return
         refused = refused_partitions(self._instance, result.run_id)
         if refused:
-            # The accepted partitions of the range are in the table; the refused ones left no valid row.
-            outcome.refused |= dict.fromkeys(refused, _why(result))
+            outcome.refused |= refused
+            self._rest(part, [key for key in stretch if key not in refused], result, outcome)
+        elif _code(result).startswith(NOT_THE_DATA):
+            raise RunFailed(
+                _why(result), rule=f"run {result.run_id} has the details", fix="mend the cause and run again"
+            )
         elif len(stretch) == 1:
             outcome.failed[stretch[0]] = _why(result)
         else:
             self._halves(part, stretch, outcome)
+
+    def _rest(self, part: str, good: Sequence[str], result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
+        """What a refusal at the first step kept from being validated; after a later one nothing is left to do."""
+        validated = dg.AssetKey([self.spec.name, "validated"])
+        if not any(event.asset_key == validated for event in result.all_events if event.is_step_materialization):
+            for stretch in stretches(self.spec, good):
+                self._stretch(part, stretch, outcome)
 
     def _halves(self, part: str, stretch: Sequence[str], outcome: Outcome) -> None:
         """Find the partition that stops its range by halving; the others go through."""
@@ -154,6 +167,15 @@ def _inside(spec: PipelineSpec, partition: Partition) -> Partition:
 def _why(result: dg.ExecuteInProcessResult) -> str:
     """The first failure of a run, in one line."""
     return next(_failures(result), f"run {result.run_id} failed")
+
+
+def _code(result: dg.ExecuteInProcessResult) -> str:
+    """The code of the product's error that failed the run; empty for others."""
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.user_failure_data is not None:
+            metadata = event.step_failure_data.user_failure_data.metadata
+            return str(metadata["code"].value) if "code" in metadata else ""
+    return ""
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -83,7 +83,7 @@ class Stack:
         Returns:
             0 after Ctrl-C or SIGTERM; 1 when a process died by itself.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         try:
             return self._run(say)

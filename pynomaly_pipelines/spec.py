@@ -278,7 +278,7 @@ class Promotion(Strict):
     max_alert_rate: Share = 0.2
     """Largest share of held-out rows a challenger may flag."""
     min_injected_auc: Share = 0.7
-    """Smallest ROC AUC of injected anomalies against untouched rows; 0.5 is guessing."""
+    """Smallest ROC AUC, against untouched rows, of the injected kind a challenger finds best; 0.5 is guessing."""
     tolerance: Share = 0.02
     """How much worse than the champion, on the deciding metric, still counts as equal."""
 
@@ -294,7 +294,7 @@ class Automation(Strict):
     arrivals_interval_seconds: PositiveInt = 15
     """Seconds between two looks."""
     schedule: Cron | None = None
-    """Also ingest and score the latest partition at these times (in the pipeline's time zone)."""
+    """Also ingest and validate the latest complete partition at these times (local); scoring follows by automation."""
     retrain: Cron | None = "0 3 * * 0"
     """Train a challenger at these times (UTC)."""
     retries: Annotated[int, Field(ge=0, le=10)] = 3
@@ -338,7 +338,7 @@ class PipelineSpec(Strict):
     """Keep rows later than the end of the partition they arrived in instead of quarantining them."""
 
     key: ColumnNames = ()
-    """Columns that identify a row; a second row with the same key is quarantined."""
+    """Columns that identify a row within its partition; a second row there with the same key is quarantined."""
     features: ColumnNames = ()
     """Columns the detector sees; by default all but time, key and label (records)."""
     ignore: ColumnNames = ()

@@ -233,10 +233,25 @@ def test_a_range_is_run_and_what_was_refused_in_it_is_told(mine: Shell) -> None:
     day(mine.folder, "2025-03-09", dirt=ROWS)
     day(mine.folder, "2025-03-10")
     result = mine("run", "orders", "--from", "2025-03-07", "--to", "2025-03-10")
-    assert result.exit_code == 0, result.output
-    assert "partition 2025-03-08 was not scored" in result.stderr
+    assert result.exit_code == 1, result.output
+    assert "partition 2025-03-08 was not scored: no file" in result.stderr
     assert "partition 2025-03-09 was not scored" in result.stderr
+    # The reason, not the machinery's name for it.
+    assert "Dagster" not in result.stderr
+    assert "2 of the chosen partitions were not scored" in result.stderr
     assert set(mine.scores("orders")["_partition"]) == {*DAYS, "2025-03-07", "2025-03-10"}
+
+
+def test_a_file_torn_later_in_a_range_is_told_and_its_old_rows_are_not_scored_again(mine: Shell) -> None:
+    before = mine.scores("orders").set_index("_partition")["scored_at"]
+    (mine.folder / "landing" / "orders" / "2025-03-02.csv").write_bytes(b"")
+    result = mine("run", "orders", "--from", "2025-03-01", "--to", "2025-03-03", "--no-train")
+    assert result.exit_code == 1
+    assert "partition 2025-03-02 was not scored" in result.stderr
+    after = mine.scores("orders").set_index("_partition")["scored_at"]
+    assert (after["2025-03-02"] == before["2025-03-02"]).all()
+    assert (after["2025-03-01"] > before["2025-03-01"].max()).all()
+    assert (after["2025-03-03"] > before["2025-03-03"].max()).all()
 
 
 def test_train_makes_new_versions(mine: Shell) -> None:

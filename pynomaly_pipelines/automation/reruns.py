@@ -14,7 +14,7 @@ from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.spec import PipelineSpec
 
 ATTEMPT_TAG, OF_TAG = "pynomaly/attempt", "pynomaly/rerun_of"
-ACCEPTED = "accepted"
+ACCEPTED, READABLE = "accepted", "readable"
 REFUSED = "refused_partitions"
 BAD_DATA = "bad_data"
 NOT_RETRIED = "bad data is reported, not retried"
@@ -38,7 +38,7 @@ def build_reruns(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
             return dg.SkipReason(f"run {run.run_id} is not of {spec.name}")
         if run.tags.get("dagster/will_retry") == "true":
             return dg.SkipReason(f"run {run.run_id} is retried by Dagster")
-        refused = refused_partitions(context.instance, run.run_id)
+        refused = list(refused_partitions(context.instance, run.run_id))
         if refused:
             return _without(spec, run, selected, refused) or dg.SkipReason(NOT_RETRIED)
         if is_bad_data(context):
@@ -68,14 +68,15 @@ def _assets_in(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventT
     return list(dict.fromkeys(event.asset_key for event in events if event is not None and event.asset_key is not None))
 
 
-def refused_partitions(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """Partitions that failed the blocking check in this run."""
-    found: list[str] = []
+def refused_partitions(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """Partitions that a blocking check refused in this run, and why."""
+    found: dict[str, str] = {}
     for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         event = record.dagster_event
         evaluation = event.asset_check_evaluation_data if event else None
-        if evaluation is not None and evaluation.check_name == ACCEPTED and not evaluation.passed:
-            found += str(evaluation.metadata[REFUSED].value).split(", ")
+        if evaluation is not None and evaluation.check_name in (ACCEPTED, READABLE) and not evaluation.passed:
+            told = evaluation.metadata[REFUSED].value
+            found |= told if isinstance(told, dict) else {}
     return found
 
 

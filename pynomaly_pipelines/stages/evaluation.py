@@ -100,7 +100,7 @@ class Evaluation:
         """What `evidence` is."""
         if self.labelled is not None:
             return "average precision"
-        return "ROC AUC of injected anomalies"
+        return "mean ROC AUC of injected anomalies"
 
     def metrics(self) -> dict[str, float]:
         """The figures under the names they have in MLflow."""

@@ -141,8 +141,15 @@ def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
     digests = {key: hashlib.sha256() for key in sorted(waiting)}
     for file, keys in placed.items():
         for key in digests.keys() & set(keys):
-            digests[key].update(repr(file.stamp).encode())
+            digests[key].update(repr((file.stamp, _replaced(records.get(file.path), file))).encode())
     return {key: digest.hexdigest()[:16] for key, digest in digests.items()}
+
+
+def _replaced(record: FileRecord | None, file: LandedFile) -> tuple[str, int, int] | None:
+    """What was ingested before under this name, so that a file put back as it once was is news again."""
+    if record is None or not record.ingested or record.stamp == file.stamp:
+        return None
+    return record.stamp
 
 
 def _placed_by_name(

@@ -256,11 +256,14 @@ def _expectations(frame: pd.DataFrame, roles: _Roles) -> Iterator[str]:
     sets = [n for n in watched if _is_text(frame[n]) and frame[n].nunique() <= _MOST_CATEGORIES]
     for name in sets[:_MOST_SETS]:
         values = ", ".join(_yaml(value) for value in sorted(frame[name].dropna().unique()))
-        yield f"expect_column_values_to_be_in_set: {{column: {_yaml(name)}, value_set: [{values}]}}"
+        yield f"expect_column_values_to_be_in_set: {{column: {_yaml(name)}, value_set: [{values}], severity: warn}}"
     numbers = [n for n in watched if pd.api.types.is_numeric_dtype(frame[n]) and frame[n].dtype != bool]
     for name in numbers[:_MOST_RANGES]:
         low, high = _range(frame[name])
-        yield f"expect_column_values_to_be_between: {{column: {_yaml(name)}, min_value: {low}, max_value: {high}}}"
+        yield (
+            f"expect_column_values_to_be_between: "
+            f"{{column: {_yaml(name)}, min_value: {low}, max_value: {high}, severity: warn}}"
+        )
 
 
 def _range(column: pd.Series) -> tuple[str, str]:

@@ -133,9 +133,9 @@ def _side_by_side(
 def _objections(rules: Promotion, new: Evaluation, old: Evaluation | None) -> Iterator[str]:
     if new.alert_rate > rules.max_alert_rate:
         yield f"it would flag {new.alert_rate:.1%} of the hold-out, more than {rules.max_alert_rate:.1%}"
-    auc = max(new.injected_auc.values(), default=None)
+    kind, auc = max(new.injected_auc.items(), key=lambda entry: entry[1], default=("", None))
     if auc is not None and auc < rules.min_injected_auc:
-        yield f"it ranks injected anomalies with ROC AUC {auc:.2f}, less than {rules.min_injected_auc:.2f}"
+        yield f"even of the injected kind it finds best, {kind}, ROC AUC is {auc:.2f}, not {rules.min_injected_auc:.2f}"
     if old is None:
         return
     if old.evidence_name == new.evidence_name and new.evidence < old.evidence - rules.tolerance:

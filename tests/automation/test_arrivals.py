@@ -12,9 +12,13 @@ import dagster as dg
 import pytest
 
 from pynomaly_pipelines.automation.arrivals import build_arrivals, not_begun, partition_tags, requests, stretches
+from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.pipeline import partitions_def
 from pynomaly_pipelines.resources.configurable import LakeResource
+from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages.ingestion import ingest
+from pynomaly_pipelines.stages.landing import pending
 
 
 def spec_of(**more: Any) -> PipelineSpec:
@@ -137,3 +141,21 @@ def test_data_that_has_ended_has_no_partition_after_its_end() -> None:
     parts = partitions_def(spec_of(end="2025-03-04"))
     assert parts is not None
     assert parts.get_partition_keys()[-1] == "2025-03-03"
+
+
+def test_a_file_put_back_as_it_was_is_ingested_again(tmp_path: Path, drop: Callable[..., None]) -> None:
+    lake, spec = Lake(str(tmp_path / "lake")), spec_of()
+    first, path = "at,amount\n2025-03-01T10:00:00Z,1\n", tmp_path / "landing" / "2025-03-01.csv"
+    part = [Calendar(spec).partition("2025-03-01")]
+    drop("2025-03-01", first)
+    stamp = path.stat().st_mtime_ns
+    once = pending(spec, lake, tmp_path)
+    ingest(spec, part, lake, tmp_path)
+    drop("2025-03-01", "at,amount\n2025-03-01T10:00:00Z,2\n2025-03-01T11:00:00Z,3\n")
+    ingest(spec, part, lake, tmp_path)
+    path.write_text(first)
+    os.utime(path, ns=(stamp, stamp))
+    again = pending(spec, lake, tmp_path)
+    assert again.keys() == once.keys()
+    assert again != once
+    assert pending(spec, lake, tmp_path) == again

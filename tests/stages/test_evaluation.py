@@ -49,7 +49,7 @@ def test_labels_decide_where_there_are_any() -> None:
 
 def test_injected_anomalies_decide_where_there_are_none() -> None:
     assert made().evidence == pytest.approx(0.8)
-    assert made().evidence_name == "ROC AUC of injected anomalies"
+    assert made().evidence_name == "mean ROC AUC of injected anomalies"
     assert made(injected_auc={}).evidence == 0.0
 
 

@@ -49,8 +49,8 @@ def test_the_first_champion_needs_no_rival() -> None:
     [
         (0.2, 0.7, []),
         (0.21, 0.9, ["flag 21.0% of the hold-out, more than 20.0%"]),
-        (0.01, 0.69, ["ROC AUC 0.69, less than 0.70"]),
-        (0.5, 0.5, ["more than 20.0%", "less than 0.70"]),
+        (0.01, 0.69, ["ROC AUC is 0.69, not 0.70"]),
+        (0.5, 0.5, ["more than 20.0%", "not 0.70"]),
     ],
 )
 def test_what_a_challenger_must_not_do(rate: float, auc: float, reasons: list[str]) -> None:
