@@ -86,7 +86,7 @@ class Calendar:
         current = self.containing(border)
         assert current.start is not None
         before = self.containing(current.start - timedelta(seconds=1))
-        return before if before >= self.first() and before.start >= self.first().start else None  # type: ignore[operator]
+        return before if before.key >= self.first().key else None
 
     def keys_of(self, times: pd.Series) -> pd.Series:
         """Partition key of each UTC timestamp; missing where the time is missing."""

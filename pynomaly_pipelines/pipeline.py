@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -39,7 +40,7 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
     return dg.Definitions(
         assets=assets,
         jobs=[ingest, train, score],
-        schedules=[latest_schedule(wiring, ingest)] if spec.automation.schedule else [],
+        schedules=[latest_schedule(wiring, ingest, live=live)] if spec.automation.schedule else [],
         sensors=[*sensors(spec, live=live)],
     )
 
@@ -146,7 +147,7 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.ingestion import ingest
 
-        with told(context):
+        with told():
             tables = lake.open()
             report = ingest(spec, wiring.partitions(context), tables, lake.project_folder)
         figures = {key: {"rows": n.rows, "rejected": n.rejected} for key, n in report.partitions.items()}
@@ -198,7 +199,7 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
     def validated(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.validation import validate
 
-        with told(context):
+        with told():
             tables = lake.open()
             report = validate(spec, wiring.partitions(context), tables)
         for noun, rows in (
@@ -242,7 +243,7 @@ def model_asset(wiring: Wiring) -> dg.AssetsDefinition:
         from pynomaly_pipelines.stages.training import train
 
         try:
-            with told(context, but=NotEnoughData):
+            with told(but=NotEnoughData):
                 models = registry.open()
                 versions = train(spec, lake.open(), models, context.log.info)
         except NotEnoughData as waiting:
@@ -276,7 +277,7 @@ def evaluation_asset(wiring: Wiring) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.evaluation import evaluate
 
-        with told(context):
+        with told():
             models = registry.open()
             report = evaluate(spec, lake.open(), models, context.log.info)
         yield dg.MaterializeResult(
@@ -312,7 +313,7 @@ def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pynomaly_pipelines.stages.registration import register
 
-        with told(context):
+        with told():
             models = registry.open()
             report = register(spec, lake.open(), models)
         context.log.info(f"version {report.challenger.number} {report.verdict}")
@@ -348,7 +349,7 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.scoring import score
 
-        with told(context):
+        with told():
             tables, models = lake.open(), registry.open()
             report = score(spec, wiring.partitions(context), tables, models, run_id=context.run.run_id)
         figures = {key: {"rows": rows, "anomalies": found} for key, (rows, found) in report.per_partition.items()}
@@ -378,7 +379,7 @@ def jobs(spec: PipelineSpec) -> tuple[Any, Any, Any]:
     return ingest, train, score
 
 
-def latest_schedule(wiring: Wiring, ingest: Any) -> dg.ScheduleDefinition:
+def latest_schedule(wiring: Wiring, ingest: Any, *, live: bool) -> dg.ScheduleDefinition:
     """Ingest the latest complete partition at the times of `automation.schedule`; scoring follows by itself."""
     spec = wiring.spec
     assert spec.automation.schedule is not None
@@ -389,7 +390,7 @@ def latest_schedule(wiring: Wiring, ingest: Any) -> dg.ScheduleDefinition:
         cron_schedule=spec.automation.schedule,
         execution_timezone=spec.timezone,
         description=f"Ingests and validates the latest partition of {spec.name}.",
-        default_status=_status(Settings.from_environment().live, dg.DefaultScheduleStatus),
+        default_status=_status(live, dg.DefaultScheduleStatus),
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         latest = Calendar(spec).latest_complete(context.scheduled_execution_time)
@@ -445,19 +446,14 @@ def code_version(spec: PipelineSpec) -> str:
     return f"{__version__}-{hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:8]}"
 
 
-class told:  # noqa: N801 (a context manager reads as a verb)
-    """Turn the product's errors into Dagster failures that say whether trying again makes sense."""
-
-    def __init__(self, context: dg.AssetExecutionContext, but: type[PynomalyError] | None = None) -> None:
-        self._context = context
-        self._but = but
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if not isinstance(error, PynomalyError) or (self._but is not None and isinstance(error, self._but)):
-            return
+@contextmanager
+def told(but: type[PynomalyError] | None = None) -> Iterator[None]:
+    """Turn the product's errors, `but` that kind, into Dagster failures that say whether trying again makes sense."""
+    try:
+        yield
+    except PynomalyError as error:
+        if but is not None and isinstance(error, but):
+            raise
         _fail(error)
 
 
