@@ -346,7 +346,7 @@ def test_models_shows_versions_aliases_and_the_gate(orders: Shell) -> None:
 
 
 def test_rollback_goes_back_and_says_so(mine: Shell) -> None:
-    from pynomaly_pipelines.cli import _registry
+    from pynomaly_pipelines.cli.stores import open_registry
     from pynomaly_pipelines.operations.settings import Settings
     from pynomaly_pipelines.project import Project
     from pynomaly_pipelines.stages.registration import promote
@@ -354,7 +354,7 @@ def test_rollback_goes_back_and_says_so(mine: Shell) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYNOMALY_PROJECT", str(mine.folder))
         patch.delenv("PYNOMALY_HOME", raising=False)
-        registry = _registry(Project(Settings.from_environment(), "shop", mine.folder))
+        registry = open_registry(Project(Settings.from_environment(), "shop", mine.folder))
     champion = registry.champion("orders")
     other = next(v for v in registry.versions("orders") if v.number != champion.number)
     promote(registry, other, champion)

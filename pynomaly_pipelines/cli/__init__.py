@@ -1,0 +1,46 @@
+"""The `pynomaly` command: one module for each group of commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pynomaly_pipelines import __version__
+from pynomaly_pipelines.cli import models, projects, running, scores
+from pynomaly_pipelines.operations.errors import PynomalyError
+
+
+class Group(click.Group):
+    """Shows the product's errors as one readable line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except PynomalyError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Group)
+@click.version_option(__version__)
+def main() -> None:
+    """Anomaly detection pipelines from one YAML file."""
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    running.run,
+    scores.scores,
+    projects.init,
+    projects.new,
+    projects.check,
+    models.rollback,
+    models.models,
+    projects.up,
+    running.examples,
+    running.demo,
+    projects.schema,
+)
+
+for command in COMMANDS:
+    main.add_command(command)

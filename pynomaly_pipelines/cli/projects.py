@@ -1,0 +1,98 @@
+"""`init`, `new`, `check`, `schema`, `up`: a project, its pipelines' files, and its servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from pynomaly_pipelines.operations.errors import SpecError
+from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.spec import NAME_PATTERN
+
+
+@click.command()
+@click.argument("module")
+def init(module: str) -> None:
+    """Make this folder a Dagster project with MODULE as its package, to keep pipelines in."""
+    from pynomaly_pipelines.scaffolding import scaffold
+
+    for path in scaffold(Path.cwd(), module):
+        click.echo(str(path.relative_to(Path.cwd())))
+    click.echo("# next: pynomaly new NAME --from FILE", err=True)
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--from", "source", required=True, type=click.Path(path_type=Path), help="A CSV, Parquet or JSON lines file."
+)
+def new(name: str, source: Path) -> None:
+    """Look at a data file and write a first defs.yaml for it."""
+    from pynomaly_pipelines import specfile
+    from pynomaly_pipelines.stages.profiling import propose
+
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise SpecError(
+            f"{name!r} can't name a pipeline", rule="names are like `web_orders`: a-z, 0-9, _", fix="choose another"
+        )
+    project = Project.current()
+    if not project.own:
+        raise SpecError(
+            f"{project.settings.project} is no project",
+            rule="a pipeline lives in the `defs` folder of a Dagster project",
+            fix="`pynomaly init my_watch` makes one here",
+        )
+    # The YAML's paths start from the project, this one from the folder the command runs in.
+    source = source if project.settings.project == Path.cwd() else source.absolute()
+    path = project.defs / name / "defs.yaml"
+    if path.exists():
+        raise SpecError(
+            f"{path} exists", rule="a pipeline is never overwritten", fix="choose another name or delete it"
+        )
+    text = propose(source, name)
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    problems = [problem for entry in specfile.read(path) for problem in entry.problems]
+    click.echo(text)
+    click.echo(f"# wrote {path}", err=True)
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    click.echo(f"# next: pynomaly run {name}", err=True)
+
+
+@click.command()
+def check() -> None:
+    """Check every pipeline's YAML; each problem with file, line, value, rule and fix."""
+    from pynomaly_pipelines import specfile
+
+    project = Project.current()
+    problems = project.check()
+    for problem in problems:
+        click.echo(str(problem))
+    count = len(specfile.find(project.defs))
+    if problems:
+        raise click.ClickException(f"{len(problems)} problems in {count} files")
+    click.echo(f"{count} files, no problems")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON schema of a pipeline's YAML, for editors."""
+    from pynomaly_pipelines.specfile import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@click.command()
+@click.option("--live", is_flag=True, help="Switch schedules and sensors on.")
+@click.option("--port", default=3000, show_default=True, help="Dagster's port; another one is taken if it is busy.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="MLflow's port; likewise.")
+def up(live: bool, port: int, mlflow_port: int) -> None:
+    """Start the Dagster webserver, its daemon and the MLflow UI on this machine; Ctrl-C stops them."""
+    from pynomaly_pipelines.serving_locally import Stack
+
+    sys.exit(Stack(Project.current(), live=live, port=port, mlflow_port=mlflow_port).run(click.echo))
