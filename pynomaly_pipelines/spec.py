@@ -223,6 +223,34 @@ class DetectorChoice(_Short, Strict):
         return self
 
 
+def _as_texts(value: Any) -> Any:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+_PLAIN = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
+_TEXTS = {"anyOf": [*_PLAIN, {"type": "array", "items": {"anyOf": _PLAIN}}]}
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_texts), WithJsonSchema(_TEXTS)]
+
+
+class Excluded(Strict):
+    """A stretch of time that is not learnt from: `[start, end)`, in the pipeline's zone where it has none."""
+
+    start: datetime
+    """Its first moment, or day."""
+    end: datetime
+    """The first moment, or day, after it."""
+    where: dict[str, Texts] = Field(default_factory=dict)
+    """Only rows with one of these values in these columns; by default all rows."""
+    reason: str = ""
+    """Why, for whoever reads the model card."""
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end.replace(tzinfo=None) <= self.start.replace(tzinfo=None):
+            raise ValueError(f"`end` ({self.end}) must be later than `start` ({self.start})")
+        return self
+
+
 class Training(Strict):
     """What the next model is trained on, and which candidates compete."""
 
@@ -236,6 +264,10 @@ class Training(Strict):
     """Most rows used for training; more are sampled with the seed."""
     seed: int = 0
     """Of every random choice in a training, so that it can be repeated."""
+    exclude: tuple[Excluded, ...] = ()
+    """Known incidents to leave out, beside those that `pynomaly exclude` names."""
+    exclude_events: bool = False
+    """Also leave out the events of `labels.events`."""
 
 
 class Threshold(Strict):
@@ -281,6 +313,44 @@ class Promotion(Strict):
     """Smallest ROC AUC, against untouched rows, of the injected kind a challenger finds best; 0.5 is guessing."""
     tolerance: Share = 0.02
     """How much worse than the champion, on the deciding metric, still counts as equal."""
+
+
+DriftKind = Literal["features", "scores", "quality"]
+
+
+class Drift(Strict):
+    """When new partitions count as different from those the champion was trained on, and what follows.
+
+    Differences are held against how much training partitions differ from each other, so that ordinary ups and downs,
+    however many rows show them, are no drift.
+    """
+
+    enabled: bool = True
+    """Look for drift in every partition that is scored; needs a `partition` that is not `whole`."""
+    alpha: OpenShare = 0.01
+    """Chance that a partition raises any false alarm at all, all columns and tests together."""
+    min_effect: Annotated[float, Field(ge=0.0)] = 0.1
+    """Smallest change of a distribution that counts, as population stability index; 0.1 is called moderate."""
+    min_share: Share = 0.02
+    """Smallest change of a share that counts: of missing, new or quarantined values."""
+    min_ratio: Annotated[float, Field(ge=1.0)] = 1.5
+    """Smallest change of the number of rows, or of the alert rate, that counts, as a factor up or down."""
+    lasting: PositiveInt = 3
+    """Partitions in a row in which the same column must drift before it lasts."""
+    retrain: bool = True
+    """Train a challenger when drift lasts."""
+    retrain_on: tuple[DriftKind, ...] = ("features", "scores")
+    """Kinds that train; by default not `quality`: a broken feed is to be mended, not learnt."""
+    forget: bool = True
+    """A training for drift leaves out what came before it began, where enough rows came since."""
+    cooldown: PositiveInt = 7
+    """Partitions after a training for drift before there may be another."""
+    min_partitions: Annotated[int, Field(ge=4)] = 8
+    """Fewest training partitions that say how much partitions differ; with fewer, drift is not judged."""
+    min_rows: PositiveInt = 200
+    """Rows (series: points) needed to judge; a partition with fewer is judged together with those just before it."""
+    max_rows: PositiveInt = 100_000
+    """Most rows of a partition that are looked at; more are sampled."""
 
 
 # ------------------------------------------------------------------------------------------------ automation
@@ -360,6 +430,8 @@ class PipelineSpec(Strict):
     """From which score on a row is an anomaly; by default one ordinary row in 200."""
     promotion: Promotion = Promotion()
     """The gate before a challenger becomes champion."""
+    drift: Drift = Drift()
+    """When new data counts as different from what the champion was trained on."""
     automation: Automation = Automation()
     """What happens without a hand on it."""
     reasons: Annotated[int, Field(ge=1, le=10)] = 3
@@ -376,6 +448,7 @@ class PipelineSpec(Strict):
             f"`partition: {self.partition}`": self.partition != "whole",
             "`kind: series`": self.kind == "series",
             "`labels.events`": self.labels is not None and self.labels.events is not None,
+            "`training.exclude`": bool(self.training.exclude),
         }
         for what in (what for what, there in needs.items() if there and self.time is None):
             raise Broken(
@@ -393,6 +466,14 @@ class PipelineSpec(Strict):
         if self.partition == "whole" and self.source.dated:
             rule = f"the path {self.source.path!r} has date codes, which need `partition` and `start`"
             raise Broken(rule, at="source.path", fix="add `partition: daily` and `start`, or write `*` for the date")
+
+        if self.training.exclude_events and (self.labels is None or self.labels.events is None):
+            fix = "add `labels: {events: …}`, or leave it out"
+            raise Broken(
+                "`training.exclude_events` needs `labels.events`, the file of events",
+                at="training.exclude_events",
+                fix=fix,
+            )
 
     def _check_kind(self) -> None:
         if self.kind == "series" and not self.values:

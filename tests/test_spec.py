@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -158,3 +158,42 @@ def test_what_identifies_a_row_is_not_named_like_a_column_of_scores(name: str) -
 )
 def test_values_out_of_bounds_are_refused(attributes: dict[str, Any]) -> None:
     assert told(**attributes)
+
+
+# ---------------------------------------------------------------------------------------- drift and exclusions
+
+
+def test_drift_is_looked_for_by_default_and_not_learnt_from_a_broken_feed() -> None:
+    drift = made(**DAILY).drift
+    assert (drift.enabled, drift.alpha, drift.lasting, drift.retrain) == (True, 0.01, 3, True)
+    assert drift.retrain_on == ("features", "scores")
+
+
+@pytest.mark.parametrize(
+    ("drift", "problem"),
+    [
+        ({"alpha": 0}, "greater than 0"),
+        ({"lasting": 0}, "greater than 0"),
+        ({"min_partitions": 3}, "greater than or equal to 4"),
+        ({"retrain_on": ["prices"]}, "'features', 'scores' or 'quality'"),
+    ],
+)
+def test_settings_of_drift_that_make_no_sense(drift: dict[str, Any], problem: str) -> None:
+    assert problem in told(**DAILY, drift=drift)
+
+
+def test_an_exclusion_has_an_end_after_its_start() -> None:
+    assert "must be later than" in told(**DAILY, training={"exclude": [{"start": "2025-02-02", "end": "2025-02-01"}]})
+
+
+def test_an_exclusion_names_rows_by_any_value() -> None:
+    (found,) = made(
+        **DAILY, training={"exclude": [{"start": "2025-02-01", "end": "2025-02-02T12:00", "where": {"store": 12}}]}
+    ).training.exclude
+    assert found.where == {"store": ("12",)}
+    assert found.end == datetime(2025, 2, 2, 12)  # noqa: DTZ001 (naive until the pipeline's zone is known)
+
+
+def test_exclusions_need_what_they_go_by() -> None:
+    assert "needs `time`" in told(training={"exclude": [{"start": "2025-02-01", "end": "2025-02-02"}]})
+    assert "needs `labels.events`" in told(**DAILY, training={"exclude_events": True})
