@@ -114,8 +114,8 @@ def source_asset(spec: PipelineSpec) -> dg.AssetSpec:
         [spec.name, "source"],
         group_name=spec.name,
         kinds={spec.source.type},
-        description=f"{spec.description}\n\nFiles at `{spec.source.path}`, as they arrive.".strip(),
-        metadata={"path": spec.source.path},
+        description=f"{spec.description}\n\nRows of `{spec.source.place}`, as they arrive.".strip(),
+        metadata={"path": spec.source.place},
     )
 
 

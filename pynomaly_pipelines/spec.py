@@ -13,9 +13,7 @@ from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     PositiveInt,
@@ -23,6 +21,16 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema
+
+from pynomaly_pipelines.source import CsvSource as CsvSource
+from pynomaly_pipelines.source import DeltaSource as DeltaSource
+from pynomaly_pipelines.source import FileSource as FileSource
+from pynomaly_pipelines.source import JsonLinesSource as JsonLinesSource
+from pynomaly_pipelines.source import ParquetSource as ParquetSource
+from pynomaly_pipelines.source import Source as Source
+from pynomaly_pipelines.source import SqlSource as SqlSource
+from pynomaly_pipelines.strict import Broken as Broken
+from pynomaly_pipelines.strict import Strict as Strict
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 RESERVED_PREFIX = "_"
@@ -56,22 +64,6 @@ class _Short:
         return {"description": full.get("description", ""), "anyOf": [named, mapping, full]}
 
 
-class Strict(BaseModel):
-    """Unknown keys are errors, values keep their type, instances do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
-
-
-class Broken(ValueError):
-    """A rule between several values: where it is broken, and what to do about it."""
-
-    def __init__(self, rule: str, *, at: str, fix: str) -> None:
-        self.at = at
-        """The attribute to look at."""
-        self.fix = fix
-        super().__init__(rule)
-
-
 def _known_timezone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is not an IANA time zone such as 'UTC' or 'America/New_York'")
@@ -101,51 +93,6 @@ def _as_list(value: Any) -> Any:
 
 _ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_as_list), WithJsonSchema(_ONE_OR_MORE)]
-
-
-# ---------------------------------------------------------------------------------------------------- source
-
-
-class FileSource(Strict):
-    """Files at a path, glob or URL. `strftime` codes in the path name the partition a file belongs to."""
-
-    path: str = Field(min_length=1)
-    """Path or glob, relative to the project folder. With codes such as `%Y-%m-%d` each partition has its own files."""
-
-    @property
-    def dated(self) -> bool:
-        """Whether the path names the partition, so that a partition's files are known without opening any."""
-        return re.search(r"%[A-Za-z]", self.path) is not None
-
-
-class CsvSource(FileSource):
-    """Comma-separated text with one header line."""
-
-    type: Literal["csv"]
-    """Says what kind of file it is."""
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    """One character between cells."""
-    encoding: str = "utf-8"
-    """Any encoding Python knows."""
-    null_values: tuple[str, ...] = ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A")
-    """Texts that mean "no value"."""
-
-
-class ParquetSource(FileSource):
-    """Apache Parquet files."""
-
-    type: Literal["parquet"]
-    """Says what kind of file it is."""
-
-
-class JsonLinesSource(FileSource):
-    """One JSON object a line."""
-
-    type: Literal["jsonl"]
-    """Says what kind of file it is."""
-
-
-Source = Annotated[CsvSource | ParquetSource | JsonLinesSource, Field(discriminator="type")]
 
 
 # ------------------------------------------------------------------------------------------------ validation
@@ -464,7 +411,7 @@ class PipelineSpec(Strict):
             rule = f"`end` ({self.end}) must be later than `start` ({self.start})"
             raise Broken(rule, at="end", fix="`end` is the first day after the data; leave it out while data comes")
         if self.partition == "whole" and self.source.dated:
-            rule = f"the path {self.source.path!r} has date codes, which need `partition` and `start`"
+            rule = f"the path {self.source.place!r} has date codes, which need `partition` and `start`"
             raise Broken(rule, at="source.path", fix="add `partition: daily` and `start`, or write `*` for the date")
 
         if self.training.exclude_events and (self.labels is None or self.labels.events is None):

@@ -24,6 +24,8 @@ LAYERS = (
     ("stages",),
     ("resources",),
     ("detection", "spec", "specfile", "partitions"),
+    ("source",),
+    ("strict",),
     ("operations",),
 )
 

@@ -18,7 +18,7 @@ def _declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lists = [
         project["project"]["dependencies"],
-        project["project"]["optional-dependencies"]["examples"],
+        *project["project"]["optional-dependencies"].values(),
         *project["dependency-groups"].values(),
     ]
     return [Requirement(text) for entries in lists for text in entries]

@@ -20,7 +20,7 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{spec.name}_arrivals",
-        description=f"Ingests what is new in {spec.source.path}.",
+        description=f"Ingests what is new in {spec.source.place}.",
         asset_selection=dg.AssetSelection.groups(spec.name),
         minimum_interval_seconds=spec.automation.arrivals_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if live else dg.DefaultSensorStatus.STOPPED,
@@ -34,7 +34,7 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
         except SourceMissing as error:
             return dg.SkipReason(str(error))
         if not waiting:
-            return dg.SkipReason(f"no new files at {spec.source.path}")
+            return dg.SkipReason(f"nothing new at {spec.source.place}")
         early = not_begun(spec, waiting, datetime.now(UTC))
         if len(early) == len(waiting):
             return dg.SkipReason(f"all new rows lie in the future: {', '.join(early[:3])}")

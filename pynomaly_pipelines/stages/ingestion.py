@@ -219,7 +219,7 @@ def _failures(
 
 def _no_file(spec: PipelineSpec, key: str, project: Path) -> SourceMissing:
     return SourceMissing(
-        f"no file for partition {key!r} of pipeline {spec.name!r} (looked for {spec.source.path!r} in {project})",
+        f"no file for partition {key!r} of pipeline {spec.name!r} (looked for {spec.source.place!r} in {project})",
         rule="a partition is ingested from the files that hold its rows",
         fix="deliver the file, or leave this partition out",
     )

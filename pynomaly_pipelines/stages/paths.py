@@ -40,13 +40,13 @@ class LandedFile:
 
 def landed(spec: PipelineSpec, project: Path) -> list[LandedFile]:
     """All files the spec's path matches, in the order of their names; temporary ones are left out."""
-    if "://" in spec.source.path:
+    if "://" in spec.source.place:
         raise SpecError(
-            f"source path {spec.source.path!r} of pipeline {spec.name!r} is a URL",
+            f"source path {spec.source.place!r} of pipeline {spec.name!r} is a URL",
             rule="sources are files of this machine",
             fix="mount or copy the files, and name their path",
         )
-    pattern = re.sub(r"%[A-Za-z]", "*", spec.source.path)
+    pattern = re.sub(r"%[A-Za-z]", "*", spec.source.place)
     files = []
     for path in sorted(glob.glob(pattern, root_dir=project, recursive=True)):  # noqa: PTH207
         name = Path(path).name
@@ -64,7 +64,7 @@ def landed(spec: PipelineSpec, project: Path) -> list[LandedFile]:
 def no_match(spec: PipelineSpec, project: Path) -> SourceMissing:
     """There is no file at all."""
     return SourceMissing(
-        f"no file matches {spec.source.path!r} (looked in {project})",
+        f"no file matches {spec.source.place!r} (looked in {project})",
         rule=f"pipeline {spec.name!r} reads its rows from there",
         fix="put a file there, or correct `source: {path: …}`",
     )
@@ -81,15 +81,15 @@ class _PathDates:
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._calendar = Calendar(spec)
-        self._codes = re.findall(r"%([A-Za-z])", spec.source.path)
+        self._codes = re.findall(r"%([A-Za-z])", spec.source.place)
         unknown = sorted(set(self._codes) - set(_CODES))
         if unknown:
             raise SpecError(
-                f"the path {spec.source.path!r} has the code %{unknown[0]}",
+                f"the path {spec.source.place!r} has the code %{unknown[0]}",
                 rule=f"date codes are {', '.join('%' + code for code in _CODES)}",
                 fix="use these, or a glob without codes",
             )
-        self._pattern = _path_regex(spec.source.path)
+        self._pattern = _path_regex(spec.source.place)
         self._start, self._end = spec.start, spec.end
 
     def partitions(self, path: str) -> tuple[str, ...]:
