@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from pynomaly_pipelines.strict import Strict
 
@@ -21,10 +21,25 @@ SCHEMES = ("s3", "gs", "az")
 """Kinds of object storage, as URLs begin: S3-compatible, Google Cloud Storage, Azure Blob Storage."""
 
 
+def _known_scheme(path: str) -> str:
+    scheme, there, rest = path.partition("://")
+    if not there:
+        return path
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ValueError(f"{scheme}:// is no storage this product knows; it knows {known} and paths of this machine")
+    if not re.match(r"[^/@]+(/|$)", rest):
+        raise ValueError(f"{scheme}://… begins with the name of a bucket, without credentials")
+    return path
+
+
+Location = Annotated[str, Field(min_length=1), AfterValidator(_known_scheme)]
+
+
 class StorageOptions(Strict):
     """How object storage is reached, for paths such as `s3://bucket/orders/%Y-%m-%d.csv`."""
 
-    endpoint: str | None = Field(None, pattern=r"^https?://[^/@]+")
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/@]+")
     """Address of an S3-compatible server, or of an emulator; by default the provider's own."""
     region: str | None = None
     """Region of the bucket (S3)."""
@@ -50,13 +65,11 @@ class AnySource(Strict):
 class FileSource(AnySource):
     """Files at a path, glob or URL. `strftime` codes in the path name the partition a file belongs to."""
 
-    path: str = Field(min_length=1)
+    path: Location
     """Path or glob, relative to the project folder, or a URL (`s3://`, `gs://`, `az://`). With codes such as `%Y-%m-%d`
     each partition has its own files. Files that end in `.gz` or `.zst` are unpacked."""
     storage: StorageOptions = StorageOptions()
     """How object storage is reached."""
-
-    _known = field_validator("path")(lambda path: _known_scheme(path))
 
     @property
     def dated(self) -> bool:
@@ -103,18 +116,18 @@ class SqlSource(AnySource):
     """Says that rows come from a database."""
     url_env: Variable
     """Environment variable with the SQLAlchemy URL, such as `postgresql+psycopg://user:password@host/database`."""
-    table: str | None = Field(None, min_length=1)
+    table: str | None = Field(default=None, min_length=1)
     """Table or view with the rows."""
-    query: str | None = Field(None, min_length=1)
+    query: str | None = Field(default=None, min_length=1)
     """A SELECT to take the rows from instead; it is used as a subquery, without a semicolon."""
-    schema_name: str | None = Field(None, alias="schema", min_length=1)
+    schema_name: str | None = Field(default=None, alias="schema", min_length=1)
     """Schema of the table; by default the connection's own."""
-    where: str | None = Field(None, min_length=1)
+    where: str | None = Field(default=None, min_length=1)
     """SQL condition that rows must meet, such as `status <> 'test'`."""
-    watermark: str | None = Field(None, min_length=1)
+    watermark: str | None = Field(default=None, min_length=1)
     """Column that grows with every change of a row (`updated_at`, a change number); by default the time column."""
     overlap_seconds: Annotated[int, Field(ge=0)] = 300
-    """How far back before the last watermark each look begins, for transactions that commit late (watermarks of time)."""
+    """How far back before the last watermark each look begins (watermarks of time), for late commits."""
     timeout_seconds: PositiveInt = 30
     """Longest wait for a connection."""
 
@@ -143,12 +156,10 @@ class DeltaSource(AnySource):
 
     type: Literal["delta"]
     """Says that rows come from a Delta table."""
-    path: str = Field(min_length=1)
+    path: Location
     """Folder of the table, relative to the project folder, or a URL (`s3://`, `gs://`, `az://`)."""
     storage: StorageOptions = StorageOptions()
     """How object storage is reached."""
-
-    _known = field_validator("path")(lambda path: _known_scheme(path))
 
     @property
     def dated(self) -> bool:
@@ -161,18 +172,4 @@ class DeltaSource(AnySource):
         return self.path
 
 
-Source = Annotated[
-    CsvSource | ParquetSource | JsonLinesSource | SqlSource | DeltaSource, Field(discriminator="type")
-]
-
-
-def _known_scheme(path: str) -> str:
-    scheme, there, rest = path.partition("://")
-    if not there:
-        return path
-    if scheme not in SCHEMES:
-        known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ValueError(f"{scheme}:// is no storage this product knows; it knows {known} and paths of this machine")
-    if not re.match(r"[^/@]+(/|$)", rest):
-        raise ValueError(f"{scheme}://… begins with the name of a bucket, without credentials")
-    return path
+Source = Annotated[CsvSource | ParquetSource | JsonLinesSource | SqlSource | DeltaSource, Field(discriminator="type")]

@@ -1,4 +1,4 @@
-"""What all models of a spec have in common: unknown keys are errors, values don't change, and rules name their place."""
+"""What all models of a spec share: unknown keys are errors, values stay, and a broken rule names its place."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_mistakes_in_the_source(tmp_path: Path) -> None:
     none = problem(tmp_path / "b", head + "  source:\n    path: a\n")
     assert none.where.endswith(":3")
     assert "no `type`" in none.problem
-    assert "csv, jsonl, parquet" in none.rule
+    assert "csv, delta, jsonl, parquet, sql" in none.rule
     other = problem(tmp_path / "c", head + "  source:\n    type: parquet\n    path: a\n    delimiter: ';'\n")
     assert other.where.endswith(":6")
     assert "`source.delimiter`" in other.problem

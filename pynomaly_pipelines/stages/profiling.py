@@ -235,7 +235,7 @@ def _cadence(rows: int, hours: float) -> str:
 
 def _dated_path(draft: PipelineSpec, moments: pd.Series) -> str | None:
     """The path with `%Y-%m-%d` for the day in its name, if all files' rows are of the day their names say."""
-    path = draft.source.path
+    path = draft.source.place
     found = re.search(r"(?<!\d)(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)", Path(path).name)
     if found is None or Path(path).name.count(found.group()) > 1:
         return None
@@ -294,7 +294,7 @@ def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -
     partition = _partition(draft, frame, roles.time)
     source = draft.source.model_dump(exclude_defaults=True) | {"type": draft.source.type}
     source["path"] = partition.pop("path", source["path"])
-    seen = f"{len(frame):,} rows of {draft.source.path}"
+    seen = f"{len(frame):,} rows of {draft.source.place}"
     yield f"# A first description of {name}, from {seen}. It is yours now: look it over."
     yield "type: pynomaly_pipelines.components.DetectionPipeline"
     yield "attributes:"
