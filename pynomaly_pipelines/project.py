@@ -111,7 +111,7 @@ def _deeper(entry: specfile.SpecFile) -> list[SpecError]:
 
 
 def _expectation_problems(entry: specfile.SpecFile) -> list[SpecError]:
-    from pynomaly_pipelines.stages.expectations import check_expectations
+    from pynomaly_pipelines.stages.arguments import check_expectations
 
     assert entry.spec is not None
     return [

@@ -100,7 +100,7 @@ ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_as_list), WithJsonSche
 class Expectation(_Short, Strict):
     """One Great Expectations expectation under its own name, written `- expect_…: {column: …, …}`."""
 
-    name: str = Field(pattern=r"^expect_[a-z_]+$")
+    name: str = Field(pattern=r"^(un)?expect[a-z_]+$")
     """Its name in Great Expectations."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Its arguments there."""

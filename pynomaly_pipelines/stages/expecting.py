@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from types import ModuleType
 from typing import Any, cast
@@ -17,80 +19,126 @@ from pynomaly_pipelines.operations.settings import quiet_libraries
 from pynomaly_pipelines.resources.tables import PARTITION
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
 from pynomaly_pipelines.stages.columns import OWN_COLUMNS
+from pynomaly_pipelines.stages.like import as_regex
 
+# Integer positions, and no query text: with a million bad rows the other forms take minutes and gigabytes.
 _ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 _VALUES = {"result_format": "BASIC"}
+_TYPES = ("expect_column_type_to_be", "expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
+_JSON_SCHEMA = "expect_column_values_to_match_json_schema"
 
 
-def unexpected_rows(
-    spec: PipelineSpec, expectations: Sequence[Expectation], raw: pa.Table, positions: np.ndarray
-) -> list[np.ndarray]:
-    """For each expectation the positions, among these, of the rows that break it.
+@dataclass(frozen=True)
+class Finding:
+    """How one expectation fared on some rows."""
 
-    `mostly` is left to the caller: the share it speaks of is one of a partition, not of the range.
-    """
-    names = sorted(
-        {name for expectation in expectations for name in expectation.columns} | _conditions(expectations, raw)
-    )
-    frame = _frame(raw, names, positions)
-    results = _run(spec, expectations, frame, _ROWS, without=("mostly",))
-    found = [result.get("unexpected_index_list") or [] for _, result in results]
-    return [np.sort(positions[np.asarray(rows, dtype=np.int64)]) for rows in found]
+    success: bool
+    """As Great Expectations has it: with `mostly`, that enough rows meet it."""
+    positions: np.ndarray
+    """The rows that break it, int64 in ascending order; none for an expectation about the table."""
+    observed: str = ""
+    """What was seen of the table."""
 
 
-def observed(
-    spec: PipelineSpec, expectations: Sequence[Expectation], raw: pa.Table, positions: np.ndarray
-) -> list[tuple[bool, str]]:
-    """For each table-level expectation whether these rows meet it, and the value that was observed."""
-    names = [name for name in raw.column_names if name not in OWN_COLUMNS]
-    if all(expectation.columns for expectation in expectations):
-        names = [n for n in names if any(n in e.columns for e in expectations) or n in _conditions(expectations, raw)]
-    results = _run(spec, expectations, _frame(raw, names, positions), _VALUES)
-    return [(success, str(result.get("observed_value", "no value"))) for success, result in results]
+class Judge:
+    """Holds expectations against rows of one table; every call is one pass, in which expectations share metrics."""
 
+    def __init__(self, spec: PipelineSpec, raw: pa.Table) -> None:
+        self._spec = spec
+        self._raw = raw
+        self._definition: Any = None
 
-def _conditions(expectations: Sequence[Expectation], raw: pa.Table) -> set[str]:
-    """Columns that row conditions may name: all, where there is any condition."""
-    if not any("row_condition" in expectation.arguments for expectation in expectations):
-        return set()
-    return set(raw.column_names) - set(OWN_COLUMNS)
+    def rows(self, expectations: Sequence[Expectation], positions: np.ndarray) -> list[Finding]:
+        """For each expectation about rows, those among these positions that break it."""
+        frame = self._frame({n for e in expectations for n in e.columns} | self._conditions(expectations), positions)
+        hidden = [self._hide_what_is_no_json(expectation, frame) for expectation in expectations]
+        findings = []
+        for (success, result), also in zip(self._run(expectations, frame, _ROWS), hidden, strict=True):
+            rows = np.asarray(result.get("unexpected_index_list") or [], dtype=np.int64)
+            rows = np.union1d(rows, also) if len(also) else np.sort(rows)
+            findings.append(Finding(success and not len(also), positions[rows]))
+        return findings
 
+    def table(self, expectations: Sequence[Expectation], positions: np.ndarray) -> list[Finding]:
+        """For each expectation about the table whether these rows meet it, and what was seen."""
+        typed = [e for e in expectations if e.name in _TYPES]
+        others = [e for e in expectations if e.name not in _TYPES]
+        found = {
+            **dict(zip(map(id, others), self._observed(others, positions), strict=True)),
+            **dict(zip(map(id, typed), self._types(typed), strict=True)),
+        }
+        return [found[id(expectation)] for expectation in expectations]
 
-def _frame(raw: pa.Table, names: Sequence[str], positions: np.ndarray) -> pd.DataFrame:
-    rows = raw.select(list(names) or [PARTITION])
-    rows = rows if len(positions) == raw.num_rows else rows.take(pa.array(positions))
-    frame: pd.DataFrame = rows.to_pandas()
-    return frame
+    def _observed(self, expectations: Sequence[Expectation], positions: np.ndarray) -> list[Finding]:
+        if not expectations:
+            return []
+        names = {name for name in self._raw.column_names if name not in OWN_COLUMNS}
+        if all(expectation.columns for expectation in expectations):
+            names &= {n for e in expectations for n in e.columns} | self._conditions(expectations)
+        results = self._run(expectations, self._frame(names, positions), _VALUES)
+        return [_seen(success, result) for success, result in results]
 
+    def _types(self, expectations: Sequence[Expectation]) -> list[Finding]:
+        """Types are the columns' own: one value shows them, where gaps would turn integers into numbers."""
+        if not expectations:
+            return []
+        names = dict.fromkeys(name for expectation in expectations for name in expectation.columns)
+        frame = pd.DataFrame({name: _one_value(self._raw[name]).to_pandas() for name in names})
+        return [_seen(success, result) for success, result in self._run(expectations, frame, _VALUES)]
 
-def _run(
-    spec: PipelineSpec,
-    expectations: Sequence[Expectation],
-    frame: pd.DataFrame,
-    result_format: dict[str, Any],
-    without: Sequence[str] = (),
-) -> list[tuple[bool, dict[str, Any]]]:
-    """One validation of the frame; success and result of each expectation, in their order.
+    def _frame(self, names: set[str], positions: np.ndarray) -> pd.DataFrame:
+        ordered = [name for name in self._raw.column_names if name in names] or [PARTITION]
+        rows = self._raw.select(ordered)
+        rows = rows if len(positions) == self._raw.num_rows else rows.take(pa.array(positions))
+        frame: pd.DataFrame = rows.to_pandas(split_blocks=True)
+        return frame
 
-    Raises:
-        SpecError: the library refuses an expectation's arguments, or can't apply it to its column.
-    """
-    gx = great_expectations()
-    with warnings.catch_warnings():
-        # 2026-11: Great Expectations 1.24 on pandas 3; and conditions in text, deprecated, are all that YAML can have.
-        warnings.simplefilter("ignore")
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        suite = gx.ExpectationSuite("rows")
+    def _conditions(self, expectations: Sequence[Expectation]) -> set[str]:
+        """Columns that row conditions may name: all, where there is any condition."""
+        if not any("row_condition" in expectation.arguments for expectation in expectations):
+            return set()
+        return set(self._raw.column_names) - set(OWN_COLUMNS)
+
+    def _hide_what_is_no_json(self, expectation: Expectation, frame: pd.DataFrame) -> np.ndarray:
+        """Positions of cells that are no JSON at all, at which Great Expectations would stop; kept from it."""
+        if expectation.name != _JSON_SCHEMA:
+            return np.array([], dtype=np.int64)
+        column = frame[expectation.arguments["column"]]
+        wrong = column.notna() & ~column.map(_is_json).astype(bool)
+        frame[_json_column(expectation)] = column.mask(wrong)
+        return np.flatnonzero(wrong)
+
+    def _run(
+        self, expectations: Sequence[Expectation], frame: pd.DataFrame, result_format: dict[str, Any]
+    ) -> list[tuple[bool, dict[str, Any]]]:
+        """One validation of the frame; success and result of each expectation, in their order.
+
+        Raises:
+            SpecError: the library refuses an expectation's arguments, or can't apply it to its column.
+        """
+        if not expectations:
+            return []
+        gx = great_expectations()
+        with warnings.catch_warnings():
+            # 2026-11: Great Expectations 1.24 on pandas 3; and conditions in text, deprecated, are all YAML can have.
+            warnings.simplefilter("ignore")
+            batch = self._batch(frame)
+            suite = gx.ExpectationSuite("rows")
+            for number, expectation in enumerate(expectations):
+                suite.add_expectation(_built(self._spec, expectation, frame, number))
+            outcome = batch.validate(suite, result_format=result_format)
+        by_number = {result.expectation_config.meta["number"]: result for result in outcome.results}
         for number, expectation in enumerate(expectations):
-            suite.add_expectation(_built(spec, expectation, frame, number, without))
-        asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
-        batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": frame})
-        outcome = batch.validate(suite, result_format=result_format)
-    by_number = {result.expectation_config.meta["number"]: result for result in outcome.results}
-    for number, expectation in enumerate(expectations):
-        _refuse_exception(expectation, by_number[number])
-    return [(bool(by_number[n].success), dict(by_number[n].result)) for n in range(len(expectations))]
+            _refuse_exception(expectation, by_number[number])
+        return [(bool(by_number[n].success), dict(by_number[n].result)) for n in range(len(expectations))]
+
+    def _batch(self, frame: pd.DataFrame) -> Any:
+        if self._definition is None:
+            context = great_expectations().get_context(mode="ephemeral")
+            context.variables.progress_bars = {"globally": False}
+            asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+            self._definition = asset.add_batch_definition_whole_dataframe("rows")
+        return self._definition.get_batch({"dataframe": frame})
 
 
 def great_expectations() -> ModuleType:
@@ -104,18 +152,44 @@ def great_expectations() -> ModuleType:
     return cast("ModuleType", library)
 
 
-def _built(
-    spec: PipelineSpec, expectation: Expectation, frame: pd.DataFrame, number: int, without: Sequence[str]
-) -> Any:
+def _seen(success: bool, result: dict[str, Any]) -> Finding:
+    value = result.get("observed_value", "no value")
+    if isinstance(value, np.generic):
+        value = value.item()
+    return Finding(success, np.array([], dtype=np.int64), str(value))
+
+
+def _one_value(column: pa.ChunkedArray) -> pa.Array:
+    """A column of one value of its type: the first there is, or zero."""
+    there = column.drop_null()
+    return pa.array([there[0] if len(there) else pa.scalar(0).cast(column.type)], column.type)
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        json.loads(text)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _json_column(expectation: Expectation) -> str:
+    return f"{expectation.arguments['column']} as JSON"
+
+
+# -------------------------------------------------------------------------------------------------- building
+
+
+def _built(spec: PipelineSpec, expectation: Expectation, frame: pd.DataFrame, number: int) -> Any:
     from great_expectations.expectations.registry import get_expectation_impl
     from pydantic.v1 import ValidationError
 
-    arguments = {k: v for k, v in expectation.arguments.items() if k not in without}
+    name, arguments = _translated(expectation)
     column = arguments.get("column")
     if column in frame.columns and isinstance(frame[column].dtype, pd.DatetimeTZDtype):
         arguments = {k: _moment(v, spec) for k, v in arguments.items()}
     try:
-        return get_expectation_impl(expectation.name)(**arguments, meta={"number": number})
+        return get_expectation_impl(name)(**arguments, meta={"number": number})
     except (ValidationError, ValueError, TypeError) as error:
         raise SpecError(
             f"{expectation.name} can't be built: {_first_lines(error)}",
@@ -124,8 +198,22 @@ def _built(
         ) from error
 
 
+def _translated(expectation: Expectation) -> tuple[str, dict[str, Any]]:
+    """Name and arguments as the library's data frames take them."""
+    arguments = {k: v for k, v in expectation.arguments.items() if k not in ("meta", "notes", "description")}
+    if arguments.get("row_condition") is not None:
+        arguments.setdefault("condition_parser", "pandas")
+    if "_like_pattern" in expectation.name:
+        return as_regex(expectation.name, arguments)
+    if expectation.name == _JSON_SCHEMA:
+        arguments["column"] = _json_column(expectation)
+    return expectation.name, arguments
+
+
 def _moment(value: Any, spec: PipelineSpec) -> Any:
     """Dates and times of the YAML file, in UTC, to be held against a column of times."""
+    if isinstance(value, list):
+        return [_moment(item, spec) for item in value]
     if isinstance(value, date):
         stamp = pd.Timestamp(value)
         return stamp.tz_localize(spec.timezone) if stamp.tzinfo is None else stamp

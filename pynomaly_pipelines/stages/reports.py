@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pynomaly_pipelines.resources.tables import Commit
 from pynomaly_pipelines.spec import Severity
 
+EXAMPLES = 5
+"""Most values shown of those that broke an expectation."""
 _MOST = 20
 
 
@@ -30,6 +32,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """How one expectation fared in one partition."""
+
+    success: bool
+    unexpected: int
+    """Rows that broke it; 1 or 0 for an expectation about the table."""
+    judged: int
+    """Rows it was asked about; 1 for an expectation about the table."""
+    examples: tuple[str, ...] = ()
+    """Values that broke it, or what was observed of the table."""
+
+
+@dataclass(frozen=True)
 class ExpectationResult:
     """How one expectation fared over the whole range."""
 
@@ -37,12 +52,34 @@ class ExpectationResult:
     column: str
     """The column or columns it is about; empty for the table."""
     severity: Severity
-    success: bool
-    unexpected: int
-    """Rows that broke it; for an expectation about tables, partitions."""
-    share: float
-    """The same as a share of the rows (partitions) that were judged."""
-    examples: tuple[str, ...] = ()
+    rule: str
+    """The expectation in one line, with its arguments."""
+    about_table: bool
+    """Whether it judges partitions instead of rows."""
+    outcomes: Mapping[str, Outcome]
+    """Partition -> how it fared there."""
+
+    @property
+    def success(self) -> bool:
+        """Whether every partition meets it."""
+        return all(outcome.success for outcome in self.outcomes.values())
+
+    @property
+    def unexpected(self) -> int:
+        """Rows that broke it; for an expectation about tables, partitions."""
+        return sum(outcome.unexpected for outcome in self.outcomes.values())
+
+    @property
+    def share(self) -> float:
+        """The same as a share of the rows (partitions) that were judged."""
+        return self.unexpected / max(1, sum(outcome.judged for outcome in self.outcomes.values()))
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Some values that broke it, or what was observed of tables that did."""
+        told = [(key, text) for key, o in self.outcomes.items() if o.unexpected for text in o.examples]
+        found = dict.fromkeys(f"{key}: {text}" if self.about_table else text for key, text in told)
+        return tuple(found)[:EXAMPLES]
 
 
 @dataclass(frozen=True)
@@ -59,6 +96,8 @@ class ValidationReport:
     """Reason -> rows, most frequent first; the values that differ from row to row are left out."""
     validated: Commit
     quarantine: Commit
+    accepted: int = 0
+    """Rows that broke an expectation and are valid because a person let them through."""
 
     @property
     def passed(self) -> bool:

@@ -7,7 +7,6 @@ validated rows at all. What is decided about a partition depends on its own rows
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,15 +16,24 @@ import pyarrow.compute as pc
 from pynomaly_pipelines.partitions import Partition
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
+from pynomaly_pipelines.stages.arguments import check_expectations
 from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW, SOURCE, named_columns
-from pynomaly_pipelines.stages.expectations import KNOWN, check_expectations
+from pynomaly_pipelines.stages.expectations import EXISTENCE, KNOWN, NOTES
+from pynomaly_pipelines.stages.expecting import Finding, Judge
 from pynomaly_pipelines.stages.reading import REJECTED, ROW, TEXT, shown
-from pynomaly_pipelines.stages.reports import ExpectationResult, PartitionCounts, Refusal, ValidationReport
+from pynomaly_pipelines.stages.reports import (
+    EXAMPLES,
+    ExpectationResult,
+    Outcome,
+    PartitionCounts,
+    Refusal,
+    ValidationReport,
+)
+from pynomaly_pipelines.stages.verdict import Verdict
 
 VALIDATED, QUARANTINE = "validated", "quarantine"
 REASONS = "_reasons"
-
-_EXAMPLES = 5
+REJECTED_KIND = "rejected at ingestion"
 
 
 def validate(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) -> ValidationReport:
@@ -39,139 +47,104 @@ def validate(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) ->
         raise error
     keys = [partition.key for partition in partitions]
     raw = lake.read(spec.name, RAW, partitions=keys)
-    verdict = _Verdict(raw)
+    verdict, judge = Verdict(raw), Judge(spec, raw)
     missing = _missing_columns(spec, raw.schema)
-    results = _judge_rows(spec, raw, verdict)
+    results = _judge_rows(spec, raw, verdict, judge)
     refusals = [
         *(_column_missing(key, name, raw.schema) for name in missing for key in keys),
         *_judge_partitions(spec, keys, verdict),
     ]
-    table_results, table_refusals = _judge_tables(spec, keys, raw, verdict)
+    table_results, table_refusals = _judge_tables(spec, keys, raw, verdict, judge)
     refusals += table_refusals
     verdict.refuse(refusals)
     return _written(spec, keys, raw, verdict, refusals, [*results, *table_results], lake)
 
 
-class _Verdict:
-    """The reasons against each row of a table, by the row's position."""
-
-    def __init__(self, raw: pa.Table) -> None:
-        codes = raw[PARTITION].combine_chunks().dictionary_encode()
-        self.reasons: dict[int, list[str]] = {}
-        self.kinds: Counter[str] = Counter()
-        self.keys: list[str] = codes.dictionary.to_pylist()
-        self.partition_of: np.ndarray = codes.indices.to_numpy(zero_copy_only=False)
-        self._refused = np.zeros(len(raw), dtype=bool)
-
-    def add(self, positions: np.ndarray, reason: str | Sequence[str], kind: str | None = None) -> None:
-        """One reason for all, or one for each."""
-        texts = [reason] * len(positions) if isinstance(reason, str) else reason
-        for position, text in zip(positions.tolist(), texts, strict=True):
-            self.reasons.setdefault(position, []).append(text)
-        if len(positions):
-            self.kinds[kind or str(reason)] += len(positions)
-
-    @property
-    def valid(self) -> np.ndarray:
-        """Mask of the rows that nothing speaks against."""
-        mask = ~self._refused
-        mask[list(self.reasons)] = False
-        return mask
-
-    def of(self, key: str) -> np.ndarray:
-        """Positions of a partition's rows."""
-        return np.flatnonzero(self.partition_of == self.keys.index(key)) if key in self.keys else np.array([], int)
-
-    def count(self, mask: np.ndarray) -> dict[str, int]:
-        """Rows of the mask by partition."""
-        counts = np.bincount(self.partition_of[mask], minlength=len(self.keys))
-        return dict(zip(self.keys, counts.tolist(), strict=True))
-
-    def refuse(self, refusals: Sequence[Refusal]) -> None:
-        """All rows of refused partitions are quarantined, for that reason also."""
-        why: dict[str, list[str]] = {}
-        for refusal in refusals:
-            why.setdefault(refusal.partition, []).append(f"{refusal.rule}, {refusal.value}")
-        for key, rules in why.items():
-            positions = self.of(key)
-            self.add(positions, f"partition refused: {'; '.join(rules)}", "partition refused")
-            self._refused[positions] = True
-
-
 # ------------------------------------------------------------------------------------------------------ rows
 
 
-def _judge_rows(spec: PipelineSpec, raw: pa.Table, verdict: _Verdict) -> list[ExpectationResult]:
+def _judge_rows(spec: PipelineSpec, raw: pa.Table, verdict: Verdict, judge: Judge) -> list[ExpectationResult]:
     rejected = np.flatnonzero(pc.is_valid(raw[REJECTED]).to_numpy())
-    verdict.add(rejected, raw[REJECTED].take(pa.array(rejected)).to_pylist(), "rejected at ingestion")
+    verdict.add(rejected, raw[REJECTED].take(pa.array(rejected)).to_pylist(), REJECTED_KIND)
     # Without a time a row has no place, without an id a point no series.
     for name in (name for name in (spec.time, *spec.series) if name in raw.column_names):
         unplaced = np.flatnonzero(pc.is_null(raw[name]).to_numpy() & verdict.valid)
         verdict.add(unplaced, f"{name} is missing")
     candidates = np.flatnonzero(pc.is_null(raw[REJECTED]).to_numpy())
-    results = [
-        _row_result(expectation, positions, candidates, raw, verdict)
-        for expectation, positions in _unexpected(spec, raw, candidates, verdict)
-    ]
+    judged = np.bincount(verdict.partition_of[candidates], minlength=len(verdict.keys))
+    results = []
+    for expectation, findings in _findings(spec, raw, candidates, verdict, judge):
+        if expectation.severity == "error":
+            for finding in (finding for finding in findings if not finding.success):
+                verdict.add(finding.positions, described(expectation))
+        broken = np.concatenate([finding.positions for finding in findings])
+        missed = {int(c) for f in findings if not f.success for c in np.unique(verdict.partition_of[f.positions])}
+        results.append(_row_result(expectation, broken, missed, judged, raw, verdict))
     for names in dict.fromkeys((key_columns(spec), point_columns(spec))):
         _judge_keys(names, raw, verdict)
     return results
 
 
-def _unexpected(
-    spec: PipelineSpec, raw: pa.Table, candidates: np.ndarray, verdict: _Verdict
-) -> Iterator[tuple[Expectation, np.ndarray]]:
-    """Each row-level expectation with the positions of the rows that break it."""
-    from pynomaly_pipelines.stages.expecting import unexpected_rows
+def _findings(
+    spec: PipelineSpec, raw: pa.Table, candidates: np.ndarray, verdict: Verdict, judge: Judge
+) -> Iterator[tuple[Expectation, list[Finding]]]:
+    """Each expectation about rows with what was found: once for the range, or in each partition where that matters.
 
-    able = [e for e in spec.expectations if set(e.columns) <= set(raw.column_names)]
-    single = [e for e in able if KNOWN[e.name].level == "row"]
-    grouped = [e for e in able if KNOWN[e.name].level == "group"]
-    if single and len(candidates):
-        for expectation, rows in zip(single, unexpected_rows(spec, single, raw, candidates), strict=True):
-            yield expectation, rows
-    if grouped and len(candidates):
-        parts = [candidates[verdict.partition_of[candidates] == code] for code in range(len(verdict.keys))]
-        found = [unexpected_rows(spec, grouped, raw, part) for part in parts if len(part)]
-        for expectation, rows_of_parts in zip(grouped, zip(*found, strict=True), strict=True):
-            yield expectation, np.concatenate(rows_of_parts)
+    A row that is judged beside others, or forgiven by `mostly`, is so within its partition. One partition is one pass.
+    """
+    able = [e for e in spec.expectations if KNOWN[e.name].level != "table" and set(e.columns) <= set(raw.column_names)]
+    if not able or not len(candidates):
+        return
+    parts = [candidates[verdict.partition_of[candidates] == code] for code in range(len(verdict.keys))]
+    parts = [part for part in parts if len(part)]
+    alone = [e for e in able if len(parts) > 1 and KNOWN[e.name].level == "row" and _mostly(e) >= 1]
+    beside = [e for e in able if not any(e is one for one in alone)]
+    found: dict[int, list[Finding]] = {id(e): [] for e in able}
+    for expectations, positions in ((alone, candidates), *((beside, part) for part in parts)):
+        for expectation, finding in zip(expectations, judge.rows(expectations, positions), strict=True):
+            found[id(expectation)].append(finding)
+    for expectation in able:
+        yield expectation, found[id(expectation)]
+
+
+def _mostly(expectation: Expectation) -> float:
+    return float(expectation.arguments.get("mostly", 1.0))
 
 
 def _row_result(
-    expectation: Expectation, positions: np.ndarray, judged: np.ndarray, raw: pa.Table, verdict: _Verdict
+    expectation: Expectation,
+    broken: np.ndarray,
+    missed: set[int],
+    judged: np.ndarray,
+    raw: pa.Table,
+    verdict: Verdict,
 ) -> ExpectationResult:
-    """Quarantine the rows, where the partition has more of them than `mostly` forgives."""
-    blamed = _unforgiven(expectation, positions, judged, verdict)
-    if expectation.severity == "error":
-        verdict.add(blamed, described(expectation))
-    values = raw.select(list(expectation.columns)).take(pa.array(positions[: 50 * _EXAMPLES])).to_pylist()
-    examples = tuple(dict.fromkeys(", ".join(shown(value) for value in row.values()) for row in values))
+    """What to say of an expectation: rows that break it by partition, with some of their values."""
+    codes = verdict.partition_of[broken]
+    counts = np.bincount(codes, minlength=len(verdict.keys))
+    outcomes = {}
+    for code, key in enumerate(verdict.keys):
+        examples = _examples(raw, expectation.columns, broken[codes == code]) if counts[code] else ()
+        outcomes[key] = Outcome(code not in missed, int(counts[code]), int(judged[code]), examples)
     return ExpectationResult(
         name=expectation.name,
         column=", ".join(expectation.columns),
         severity=expectation.severity,
-        success=not len(blamed),
-        unexpected=len(positions),
-        share=len(positions) / max(1, len(judged)),
-        examples=examples[:_EXAMPLES],
+        rule=described(expectation),
+        about_table=False,
+        outcomes=outcomes,
     )
 
 
-def _unforgiven(expectation: Expectation, positions: np.ndarray, judged: np.ndarray, verdict: _Verdict) -> np.ndarray:
-    mostly = float(expectation.arguments.get("mostly", 1.0))
-    if mostly >= 1.0 or not len(positions):
-        return positions
-    parts = len(verdict.keys)
-    broken = np.bincount(verdict.partition_of[positions], minlength=parts)
-    rows = np.bincount(verdict.partition_of[judged], minlength=parts)
-    too_many: np.ndarray = broken > (1.0 - mostly) * rows + 1e-9
-    kept: np.ndarray = positions[too_many[verdict.partition_of[positions]]]
-    return kept
+def _examples(raw: pa.Table, columns: Sequence[str], positions: np.ndarray) -> tuple[str, ...]:
+    rows = raw.select(list(columns)).take(pa.array(positions[: 50 * EXAMPLES])).to_pylist()
+    return tuple(dict.fromkeys(", ".join(shown(value) for value in row.values()) for row in rows))[:EXAMPLES]
 
 
 def described(expectation: Expectation) -> str:
     """An expectation in one line: `expect_column_values_to_be_between(distance, max_value=5000)`."""
-    named = [f"{k}={shown(v)}" for k, v in sorted(expectation.arguments.items()) if not k.startswith("column")]
+    given = sorted((k, v) for k, v in expectation.arguments.items() if not k.startswith("column") and k not in NOTES)
+    named = [f"{k}={shown(v)}" for k, v in given]
     return f"{expectation.name}({', '.join([*expectation.columns, *named])})"
 
 
@@ -187,7 +160,7 @@ def point_columns(spec: PipelineSpec) -> tuple[str, ...]:
     return (*spec.series, spec.time) if spec.kind == "series" and spec.time is not None else ()
 
 
-def _judge_keys(columns: Sequence[str], raw: pa.Table, verdict: _Verdict) -> None:
+def _judge_keys(columns: Sequence[str], raw: pa.Table, verdict: Verdict) -> None:
     """Of the otherwise valid rows of a partition with the same key the first stays."""
     names = list(columns)
     if not names or not set(names) <= set(raw.column_names):
@@ -218,7 +191,7 @@ def _column_missing(key: str, name: str, schema: pa.Schema) -> Refusal:
     )
 
 
-def _judge_partitions(spec: PipelineSpec, keys: Sequence[str], verdict: _Verdict) -> Iterator[Refusal]:
+def _judge_partitions(spec: PipelineSpec, keys: Sequence[str], verdict: Verdict) -> Iterator[Refusal]:
     """Empty partitions, too few valid rows, too many quarantined."""
     mask = verdict.valid
     rows, valid = verdict.count(np.ones(len(mask), dtype=bool)), verdict.count(mask)
@@ -249,42 +222,37 @@ def _judge_partitions(spec: PipelineSpec, keys: Sequence[str], verdict: _Verdict
 
 
 def _judge_tables(
-    spec: PipelineSpec, keys: Sequence[str], raw: pa.Table, verdict: _Verdict
+    spec: PipelineSpec, keys: Sequence[str], raw: pa.Table, verdict: Verdict, judge: Judge
 ) -> tuple[list[ExpectationResult], list[Refusal]]:
     """Table-level expectations, on the valid rows of each partition."""
-    from pynomaly_pipelines.stages.expecting import observed
-
     chosen = [e for e in spec.expectations if KNOWN[e.name].level == "table"]
-    chosen = [e for e in chosen if e.name == "expect_column_to_exist" or set(e.columns) <= set(raw.column_names)]
+    chosen = [e for e in chosen if e.name == EXISTENCE or set(e.columns) <= set(raw.column_names)]
     if not chosen:
         return [], []
     mask = verdict.valid
-    failed: list[list[tuple[str, str]]] = [[] for _ in chosen]
-    judged = [key for key in keys if mask[verdict.of(key)].any()]
-    for key in judged:
+    outcomes: list[dict[str, Outcome]] = [{} for _ in chosen]
+    for key in (key for key in keys if mask[verdict.of(key)].any()):
         positions = verdict.of(key)
-        outcomes = observed(spec, chosen, raw, positions[mask[positions]])
-        for failures, (success, value) in zip(failed, outcomes, strict=True):
-            if not success:
-                failures.append((key, value))
+        for into, finding in zip(outcomes, judge.table(chosen, positions[mask[positions]]), strict=True):
+            into[key] = Outcome(finding.success, int(not finding.success), 1, (finding.observed,))
     refusals = [
-        Refusal(key, described(e), f"observed {value}", "correct the source, or the expectation if it is wrong")
-        for e, failures in zip(chosen, failed, strict=True)
+        Refusal(key, described(e), f"observed {o.examples[0]}", "correct the source, or the expectation if it is wrong")
+        for e, found in zip(chosen, outcomes, strict=True)
         if e.severity == "error"
-        for key, value in failures
+        for key, o in found.items()
+        if not o.success
     ]
-    return [_table_result(e, f, len(judged)) for e, f in zip(chosen, failed, strict=True)], refusals
+    return [_table_result(e, found) for e, found in zip(chosen, outcomes, strict=True)], refusals
 
 
-def _table_result(expectation: Expectation, failures: list[tuple[str, str]], judged: int) -> ExpectationResult:
+def _table_result(expectation: Expectation, outcomes: dict[str, Outcome]) -> ExpectationResult:
     return ExpectationResult(
         name=expectation.name,
         column=", ".join(expectation.columns),
         severity=expectation.severity,
-        success=not failures,
-        unexpected=len(failures),
-        share=len(failures) / max(1, judged),
-        examples=tuple(f"{key}: {value}" for key, value in failures[:_EXAMPLES]),
+        rule=described(expectation),
+        about_table=True,
+        outcomes=outcomes,
     )
 
 
@@ -295,17 +263,17 @@ def _written(
     spec: PipelineSpec,
     keys: Sequence[str],
     raw: pa.Table,
-    verdict: _Verdict,
+    verdict: Verdict,
     refusals: Sequence[Refusal],
     results: Sequence[ExpectationResult],
     lake: Lake,
 ) -> ValidationReport:
     mask = verdict.valid
     good = raw.filter(pa.array(mask)).drop_columns([REJECTED, TEXT])
-    bad = np.flatnonzero(~mask)
-    reasons = pa.array([verdict.reasons[i] for i in bad.tolist()], pa.list_(pa.field("element", pa.string())))
-    aside = raw.take(pa.array(bad))
-    aside = aside.drop_columns([REJECTED, TEXT]).append_column(REASONS, reasons).append_column(TEXT, aside[TEXT])
+    aside = raw.filter(pa.array(~mask))
+    aside = (
+        aside.drop_columns([REJECTED, TEXT]).append_column(REASONS, verdict.reasons()).append_column(TEXT, aside[TEXT])
+    )
     quarantine = lake.replace(spec.name, QUARANTINE, keys, aside)
     validated = lake.replace(spec.name, VALIDATED, keys, good)
     valid, quarantined = verdict.count(mask), verdict.count(~mask)
@@ -316,7 +284,7 @@ def _written(
         partitions={key: PartitionCounts(valid.get(key, 0), quarantined.get(key, 0)) for key in keys},
         refused=tuple(refusals),
         results=tuple(results),
-        reasons=dict(verdict.kinds.most_common()),
+        reasons=verdict.kinds,
         validated=validated,
         quarantine=quarantine,
     )

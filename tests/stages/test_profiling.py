@@ -20,7 +20,7 @@ from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages import landing
-from pynomaly_pipelines.stages.expectations import check_expectations
+from pynomaly_pipelines.stages.arguments import check_expectations
 from pynomaly_pipelines.stages.ingestion import ingest
 from pynomaly_pipelines.stages.profiling import propose
 from pynomaly_pipelines.stages.validation import validate

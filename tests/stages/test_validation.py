@@ -237,6 +237,39 @@ def test_mostly_forgives_within_each_partition(zone: Make) -> None:
     assert report.results[0].unexpected == 2
 
 
+def test_mostly_is_a_share_of_the_rows_that_have_a_value(zone: Make) -> None:
+    """As in Great Expectations: one amount of two is too high, however many rows have none."""
+    shop = zone(
+        validation=LENIENT,
+        expectations=[{"expect_column_values_to_be_between": {"column": "amount", "max_value": 5, "mostly": 0.75}}],
+    )
+    report = judged(shop, "apple,1", "pear,9", "fig,", "fig,", "fig,", "fig,")
+    assert (report.valid, report.results[0].unexpected, report.results[0].success) == (5, 1, False)
+    report = judged(shop, "apple,1", "pear,9", "fig,2", "fig,3")
+    assert (report.valid, report.results[0].unexpected, report.results[0].success) == (4, 1, True)
+
+
+def test_the_outcome_in_each_partition_is_kept(zone: Make) -> None:
+    shop = zone(
+        validation=LENIENT,
+        expectations=[
+            {"expect_column_values_to_be_between": {"column": "amount", "max_value": 5}},
+            {"expect_table_row_count_to_be_between": {"min_value": 2, "severity": "warn"}},
+        ],
+    )
+    judged(shop, "apple,1", "pear,9")
+    judged(shop, "apple,1", "pear,2", day=NEXT)
+    between, count = shop.validate(DAY, NEXT).results
+    assert [(o.success, o.unexpected, o.judged, o.examples) for o in between.outcomes.values()] == [
+        (False, 1, 2, ("9",)),
+        (True, 0, 2, ()),
+    ]
+    assert {key: (o.success, o.examples) for key, o in count.outcomes.items()} == {
+        DAY: (False, ("1",)),
+        NEXT: (True, ("2",)),
+    }
+
+
 def test_pairs_of_columns_and_dates(zone: Make) -> None:
     shop = zone(
         timezone="America/New_York",
