@@ -30,6 +30,7 @@ from pynomaly_pipelines.source import Source as Source
 from pynomaly_pipelines.source import SqlSource as SqlSource
 from pynomaly_pipelines.strict import Broken as Broken
 from pynomaly_pipelines.strict import Strict as Strict
+from pynomaly_pipelines.threshold import Threshold as Threshold
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 RESERVED_PREFIX = "_"
@@ -216,21 +217,6 @@ class Training(Strict):
     """Also leave out the events of `labels.events`."""
 
 
-class Threshold(Strict):
-    """The score above which a row is an anomaly."""
-
-    alert_rate: OpenShare | None = None
-    """Share of ordinary rows that may alert; 0.001 is one row in a thousand."""
-    score: Share | None = None
-    """A fixed score instead."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.alert_rate is not None and self.score is not None:
-            raise ValueError("give `alert_rate` or `score`, not both")
-        return self
-
-
 class Labels(Strict):
     """What is known to be an anomaly: a column of the data, or a file of known events."""
 
@@ -385,7 +371,7 @@ class PipelineSpec(Strict):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        for rule in (self._check_time, self._check_kind, self._check_roles):
+        for rule in (self._check_time, self._check_kind, self._check_roles, self._check_threshold):
             rule()
         return self
 
@@ -395,6 +381,7 @@ class PipelineSpec(Strict):
             "`kind: series`": self.kind == "series",
             "`labels.events`": self.labels is not None and self.labels.events is not None,
             "`training.exclude`": bool(self.training.exclude),
+            "`threshold.budget`": self.threshold.budget is not None,
         }
         for what in (what for what, there in needs.items() if there and self.time is None):
             raise Broken(
@@ -455,6 +442,11 @@ class PipelineSpec(Strict):
             if role in ("time", "key", "series") and name in SCORE_COLUMNS:
                 rule = f"column {name!r}: the table of scores has a column of that name, and this one as well"
                 raise Broken(rule, at=role, fix="rename the column at its source")
+
+    def _check_threshold(self) -> None:
+        if self.threshold.labels is not None and self.labels is None:
+            fix = "name the label column or the events file in `labels`, or give a `budget`"
+            raise Broken("`threshold.labels` needs `labels`, the known anomalies", at="threshold.labels", fix=fix)
 
     @property
     def detectors(self) -> tuple[DetectorChoice, ...]:

@@ -24,7 +24,7 @@ LAYERS = (
     ("stages",),
     ("resources",),
     ("detection", "spec", "specfile", "partitions"),
-    ("source",),
+    ("source", "threshold"),
     ("strict",),
     ("operations",),
 )

@@ -103,7 +103,7 @@ def test_dates_are_dates() -> None:
         ({"labels": {"events": "e.csv"}}, "`labels.events` needs `time`"),
         ({"labels": {}}, "give `column` or `events`"),
         ({"labels": {"column": "y", "events": "e.csv"}}, "give `column` or `events`"),
-        ({"threshold": {"alert_rate": 0.1, "score": 0.9}}, "give `alert_rate` or `score`, not both"),
+        ({"threshold": {"alert_rate": 0.1, "score": 0.9}}, "give one of `alert_rate`, `score`, `budget` and `labels`"),
         ({"training": {"detectors": [{"IForest": {"seed": 1}}]}}, "takes its seed from `training.seed`"),
         ({"training": {"detectors": [{"IForest": {}, "HBOS": {}}]}}, "a detector is a name or one mapping"),
         ({"expectations": [{"expect_a": {}, "expect_b": {}}]}, "an expectation is one mapping"),
