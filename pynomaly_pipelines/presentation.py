@@ -188,6 +188,7 @@ def of_champion(registry: Registry, report: RegistrationReport) -> Metadata:
         "version": champion.number,
         "detector": champion.detector,
         "threshold": champion.threshold,
+        "threshold_rule": threshold_rule(champion),
         "gate": str(report.verdict),
         "trained_on": dg.MetadataValue.json(_json(champion.tags["window"])),
         "mlflow_version": dg.MetadataValue.url(registry.version_url(champion)),
@@ -213,11 +214,19 @@ def of_scores(spec: PipelineSpec, lake: Lake, registry: Registry, report: Scorin
         **_location(spec, lake, "scores", report.commit),
         "unscored": report.unscored,
         "threshold": report.threshold,
+        "threshold_rule": threshold_rule(report.version),
         "model_version": report.version.number,
         "most_anomalous": dg.MetadataValue.md(_markdown(report.top.head(10))),
         **{name.removesuffix(".png"): _picture(png, name) for name, png in report.pictures.items()},
         "mlflow": dg.MetadataValue.url(registry.version_url(report.version)),
     }
+
+
+def threshold_rule(version: Version) -> str:
+    """The rule a version's threshold follows from, and how."""
+    basis = version.tags.get("threshold_basis")
+    rule = version.tags.get("threshold_rule", "set in the registry")
+    return f"{rule}: {basis}" if basis else rule
 
 
 def _table(spec: PipelineSpec, lake: Lake, noun: str, commit: Commit, keys: Sequence[str]) -> Metadata:

@@ -459,7 +459,7 @@ class PipelineSpec(Strict):
     @property
     def alert_rate(self) -> float:
         """Share of ordinary rows that may alert when no other threshold is set."""
-        return self.threshold.alert_rate or 0.005
+        return self.threshold.rate
 
     @property
     def not_features(self) -> frozenset[str]:

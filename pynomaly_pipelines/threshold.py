@@ -67,3 +67,8 @@ class Threshold(Strict):
         if sum(way is not None for way in (self.alert_rate, self.score, self.budget, self.labels)) > 1:
             raise ValueError("give one of `alert_rate`, `score`, `budget` and `labels`")
         return self
+
+    @property
+    def rate(self) -> float:
+        """Share of ordinary rows that may alert where nothing else is said."""
+        return self.alert_rate or 0.005

@@ -119,6 +119,12 @@ class Registry:
             text = value if len(value) <= 4900 else f"{value[:4900]} … (cut)"
             client.set_model_version_tag(pipeline_model(version.pipeline), str(version.number), key, text)
 
+    def tag_pipeline(self, pipeline: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a pipeline's registered model, which stand beside all of its versions."""
+        client = self._client()
+        for key, value in tags.items():
+            client.set_registered_model_tag(pipeline_model(pipeline), key, value)
+
     def point(self, alias: str, version: Version) -> None:
         """Make an alias name this version."""
         self._client().set_registered_model_alias(pipeline_model(version.pipeline), alias, str(version.number))
@@ -173,6 +179,17 @@ class Registry:
                 fix=f"train one: `pynomaly run {pipeline}`, and read the gate's reason if it was refused",
             )
         return found
+
+    def pipeline_tags(self, pipeline: str) -> dict[str, str]:
+        """Tags of a pipeline's registered model; none where nothing was trained yet."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self._client().get_registered_model(pipeline_model(pipeline)).tags)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
 
     def versions(self, pipeline: str) -> list[Version]:
         """All versions of a pipeline, newest first."""

@@ -23,8 +23,8 @@ ENTITY, TIME, PLACE, SCORE, PERIOD = "entity", "time", "place", "score", "period
 
 def entities(series: pd.Series) -> pd.Series:
     """The entity of each series: its ids, without the name of the value; empty for a series without ids."""
-    parts = series.astype("str").str.rsplit(SERIES_SEPARATOR, n=1)
-    return parts.where(parts.str.len() == 2, "").str[0].fillna("")
+    ids = {name: name.rpartition(SERIES_SEPARATOR)[0] for name in series.unique()}
+    return series.map(ids).astype("object")
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Places:
     def of(self, entity: pd.Series, time: pd.Series) -> np.ndarray:
         """int64[n]: the place of each row; rows of one entity at one time share it. Times go on from earlier calls."""
         rank = time.groupby(entity.to_numpy()).rank(method="dense").to_numpy()
-        known = entity.map(self.seen).fillna(0).to_numpy()
-        places = (known + rank).astype(np.int64)
+        known = entity.map(self.seen).fillna(0)
+        places: np.ndarray = (known.to_numpy() + rank).astype(np.int64)
         latest = pd.Series(places).groupby(entity.to_numpy()).max()
         self.seen |= {str(name): int(place) for name, place in latest.items()}
         return places
@@ -74,9 +74,9 @@ def alerts_of(rows: pd.DataFrame, quiet: int | None) -> pd.DataFrame:
 def period_of(times: pd.Series, per: Period, zone: str) -> pd.Series:
     """First day of the period each UTC time falls into, as a naive local date; weeks begin on Sunday."""
     day = times.dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
-    if per == "week":
-        return day - pd.to_timedelta((day.dt.day_of_week + 1) % 7, unit="D")
-    return day if per == "day" else day - pd.to_timedelta(day.dt.day - 1, unit="D")
+    since = {"day": 0 * day.dt.day, "week": (day.dt.day_of_week + 1) % 7, "month": day.dt.day - 1}[per]
+    begun: pd.Series = day - pd.to_timedelta(since, unit="D")
+    return begun
 
 
 def periods_within(first: pd.Timestamp, end: pd.Timestamp, per: Period, zone: str) -> pd.DatetimeIndex:

@@ -16,6 +16,7 @@ from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Commit, Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.features import ORIGIN, SERIES, TIMESTAMP, VALUE, detector_frame
+from pynomaly_pipelines.stages.thresholding import in_force
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +57,7 @@ def score(
     """
     version = registry.champion(spec.name)
     scorer = registry.load(version)
+    version = in_force(spec, lake, registry, version, scorer)
     keys = [partition.key for partition in partitions]
     table = lake.read(spec.name, "validated", partitions=keys)
     try:

@@ -1,8 +1,7 @@
-"""A rule and the evidence -> a threshold: from an alert budget, from labels, from a share of ordinary rows, or fixed."""
+"""A rule and the evidence -> a threshold: from an alert budget, from labels, from a share of rows, or fixed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -13,7 +12,6 @@ import pandas as pd
 
 from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.threshold import AlertBudget, LabelGoal, Threshold
 from pynomaly_pipelines.stages.alerts import (
     ENTITY,
     PERIOD,
@@ -26,6 +24,7 @@ from pynomaly_pipelines.stages.alerts import (
     periods_within,
     smallest_score,
 )
+from pynomaly_pipelines.threshold import AlertBudget, LabelGoal, Threshold
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection import Scorer
@@ -94,7 +93,7 @@ def setting(rule: Threshold) -> str:
     return rule.model_dump_json(exclude_none=True)
 
 
-def in_words(rule: Threshold, default_rate: float) -> str:
+def in_words(rule: Threshold) -> str:
     """A rule as a person would say it."""
     if rule.score is not None:
         return "fixed score"
@@ -104,7 +103,7 @@ def in_words(rule: Threshold, default_rate: float) -> str:
         goal = rule.labels
         aim = "best F1" if goal.best else f"precision {goal.precision}" if goal.precision else f"recall {goal.recall}"
         return f"{aim} on labels"
-    return f"alert rate {rule.alert_rate or default_rate:g}"
+    return f"alert rate {rule.rate:g}"
 
 
 # ------------------------------------------------------------------------------------------------- from a budget
@@ -121,7 +120,7 @@ def from_budget(spec: PipelineSpec, budget: AlertBudget, history: History, score
     if len(periods) < FEWEST_PERIODS:
         return *_from_tail(budget, history, scorer, len(periods)), True
     n = len(periods)
-    allowed = max(0, n - ceil(budget.confidence * (n + 1)))
+    allowed = max(0, n - ceil(budget.confidence * (n + 1) - 1e-9))
     rows = history.rows.assign(period=period_of(history.rows[TIME], budget.per, spec.timezone), weight=history.weight)
     counted = rows[[ENTITY, PLACE, SCORE, PERIOD, "weight"]]
     score = smallest_score(
@@ -230,8 +229,3 @@ def _precision(truth: np.ndarray, flagged: np.ndarray) -> float:
 
 def _recall(truth: np.ndarray, flagged: np.ndarray) -> float:
     return float(flagged[truth].mean())
-
-
-def as_json(derived: Derived) -> str:
-    """One tag's worth of text."""
-    return json.dumps({"score": derived.score, "rule": derived.rule, "basis": derived.basis})

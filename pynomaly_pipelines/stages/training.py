@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
 from typing import TYPE_CHECKING
@@ -105,7 +105,7 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
 
     Records: at most `max_rows`, drawn per partition. Series are read whole: a gap would be a lie about time.
     """
-    tables = list(_read_sampled(spec, lake, window))
+    tables = list(read_sampled(spec, lake, window))
     frames = [(key, table, detector_frame(spec, table)) for key, table in tables]
     labelled = [(key, frame, labels_of(spec, table, frame)) for key, table, frame in frames]
     if window.holdout:
@@ -133,16 +133,21 @@ def train(
         NotEnoughData: too few valid rows in the window.
         DetectorError: a candidate's name or parameters are not accepted.
     """
+    # The other way round thresholds are derived from windows.
+    from pynomaly_pipelines.stages.thresholding import derive_or_fall_back, rule_of, tags_of
+
     window = choose_window(spec, lake)
     split = read_window(spec, lake, window)
     schema = lake.schema(spec.name, "validated")
+    rule, _ = rule_of(spec, registry)
     made = []
     for choice in spec.detectors:
         report(f"fitting {choice.name} on {len(split.train):,} rows")
         started = time.perf_counter()
         scorer = fit(spec, choice, split.train, split.train_labels)
         seconds = time.perf_counter() - started
-        made.append(registry.register(spec.name, _described(spec, scorer, split, window, schema, seconds)))
+        threshold = tags_of(rule, derive_or_fall_back(spec, rule, scorer, lake, window))
+        made.append(registry.register(spec.name, _described(spec, scorer, split, window, schema, seconds, threshold)))
     _point_candidates(spec, registry, made)
     return tuple(made)
 
@@ -158,7 +163,8 @@ def fit(spec: PipelineSpec, choice: DetectorChoice, frame: pd.DataFrame, labels:
     return Detector(choice.name, seed=spec.training.seed, **choice.parameters).fit(frame, labels=shown)
 
 
-def _read_sampled(spec: PipelineSpec, lake: Lake, window: Window) -> list[tuple[str, pa.Table]]:
+def read_sampled(spec: PipelineSpec, lake: Lake, window: Window) -> list[tuple[str, pa.Table]]:
+    """The tables of a window's partitions; of records at most `max_rows`, drawn per partition, the same each time."""
     columns = needed_columns(spec, lake.schema(spec.name, "validated"))
     counts = lake.counts(spec.name, "validated", version=window.table_version)
     share = min(1.0, window.max_rows / max(1, sum(counts[key] for key in window.partitions)))
@@ -215,16 +221,21 @@ def _drawn(rows: int, labels: np.ndarray | None, seed: int) -> np.ndarray:
 
 
 def _described(
-    spec: PipelineSpec, scorer: Scorer, split: Split, window: Window, schema: pa.Schema, seconds: float
+    spec: PipelineSpec,
+    scorer: Scorer,
+    split: Split,
+    window: Window,
+    schema: pa.Schema,
+    seconds: float,
+    threshold_tags: Mapping[str, str],
 ) -> TrainedModel:
     from pynomaly_pipelines.stages import plots
 
-    threshold = spec.threshold.score if spec.threshold.score is not None else scorer.score_at_tail(spec.alert_rate)
+    threshold = float(threshold_tags["threshold"])
     tags = {
         "detector": scorer.detector,
         "kind": spec.kind,
-        "threshold": repr(float(threshold)),
-        "threshold_rule": "fixed score" if spec.threshold.score is not None else f"alert rate {spec.alert_rate:g}",
+        **threshold_tags,
         "window": window.to_json(),
         "data_version": f"{spec.name}/validated@{window.table_version}",
         "schema_hash": schema_hash(schema),
@@ -244,8 +255,8 @@ def _described(
         example=example_rows(spec, split.train),
         parameters=parameters,
         tags=tags,
-        metrics={"fit_seconds": seconds, "threshold": float(threshold), "rows_fitted": float(scorer.rows_fitted)},
-        plots={"training_scores.png": plots.score_histogram(_some_scores(spec, scorer, split), float(threshold))},
+        metrics={"fit_seconds": seconds, "threshold": threshold, "rows_fitted": float(scorer.rows_fitted)},
+        plots={"training_scores.png": plots.score_histogram(_some_scores(spec, scorer, split), threshold)},
     )
 
 

@@ -185,8 +185,8 @@ def test_a_partitions_sample_does_not_depend_on_its_neighbours(lake: Lake) -> No
     small.fill(lake)
     window = training.Window(days(1, 10), (), lake.version("shop", "validated"), 300, 0)
     half = training.Window(days(4, 6), (), lake.version("shop", "validated"), 90, 0)
-    whole = dict(training._read_sampled(small.spec, lake, window))
-    alone = dict(training._read_sampled(small.spec, lake, half))
+    whole = dict(training.read_sampled(small.spec, lake, window))
+    alone = dict(training.read_sampled(small.spec, lake, half))
     for key in days(4, 6):
         assert whole[key].equals(alone[key])
 
