@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pynomaly_pipelines import __version__
-from pynomaly_pipelines.cli import models, projects, running, scores
+from pynomaly_pipelines.cli import exclusions, models, projects, running, scores
 from pynomaly_pipelines.operations.errors import PynomalyError
 
 
@@ -36,6 +36,7 @@ COMMANDS: tuple[click.Command, ...] = (
     projects.check,
     models.rollback,
     models.models,
+    exclusions.exclude,
     projects.up,
     running.examples,
     running.demo,

@@ -76,6 +76,13 @@ class TrainedModel:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     plots: Mapping[str, bytes]
+    notes: str = ""
+    """What the model card says beside what the scorer says of itself."""
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return self.scorer.card() + self.notes
 
 
 class Registry:
@@ -280,7 +287,7 @@ class Registry:
         for key, metric in model.metrics.items():
             client.log_metric(run_id, key, metric)
         self._log_bytes(client, run_id, "plots", model.plots)
-        client.log_text(run_id, model.scorer.card(), "model_card.md")
+        client.log_text(run_id, model.card, "model_card.md")
 
     def _log_and_register(self, client: MlflowClient, pipeline: str, run_id: str, model: TrainedModel) -> int:
         from mlflow.exceptions import MlflowException
@@ -291,9 +298,7 @@ class Registry:
         name = pipeline_model(pipeline)
         with contextlib.suppress(MlflowException):
             client.create_registered_model(name, description=f"Detectors of the pipeline {pipeline}.")
-        created = client.create_model_version(
-            name, uri, run_id, tags=dict(model.tags), description=model.scorer.card()[:4900]
-        )
+        created = client.create_model_version(name, uri, run_id, tags=dict(model.tags), description=model.card[:4900])
         return int(created.version)
 
     def _log_bytes(self, client: MlflowClient, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:

@@ -199,7 +199,7 @@ def judge(
     started = time.perf_counter()
     scores = scorer.score(frame)
     elapsed = time.perf_counter() - started
-    held = scores[first:]
+    held = split.judged(scores[first:])
     if not np.isfinite(held).any():
         raise NotEnoughData(
             f"none of the {len(held)} hold-out rows of {spec.name!r} could be scored",

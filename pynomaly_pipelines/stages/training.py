@@ -6,8 +6,9 @@ import hashlib
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version as distribution_version
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.resources.registry import CANDIDATE_PREFIX, Registry, TrainedModel, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
+from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, VALUE, detector_frame, labels_of, needed_columns
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 HOLDOUT_SHARE = 0.2
 RANDOM_HOLDOUT_SHARE = 0.3
 FEWEST_PARTITIONS_TO_SPLIT_BY = 5
+EXCLUDED = "_excluded"
+"""Column of a series' frame: points that keep their place in time and are not learnt from."""
 _ENVIRONMENT = ("pynomaly-pipelines", "pyod", "scikit-learn", "numpy", "pandas")
 
 
@@ -41,6 +45,10 @@ class Window:
     table_version: int
     max_rows: int
     seed: int
+    exclusions: int | None = None
+    """Version of the table of exclusions; None where there was none."""
+    without: tuple[str, ...] = ()
+    """Partitions between the first and the last that are left out as a whole."""
 
     def to_json(self) -> str:
         """One tag's worth of text."""
@@ -54,6 +62,8 @@ class Window:
                 "table_version": self.table_version,
                 "max_rows": self.max_rows,
                 "seed": self.seed,
+                "exclusions": self.exclusions,
+                "without": self.without,
             }
         )
 
@@ -62,9 +72,11 @@ class Window:
         """The window a version's tag `window` tells of."""
         told = json.loads(text)
         found = sorted(lake.counts(pipeline, "validated", version=told["table_version"]))
-        inside = tuple(key for key in found if told["first"] <= key <= told["last"])
+        without = tuple(told.get("without", ()))
+        inside = tuple(key for key in found if told["first"] <= key <= told["last"] and key not in without)
         held = tuple(key for key in inside if told["holdout_from"] and key >= told["holdout_from"])
-        return cls(inside, held, told["table_version"], told["max_rows"], told["seed"])
+        known = told.get("exclusions")
+        return cls(inside, held, told["table_version"], told["max_rows"], told["seed"], known, without)
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,14 @@ class Split:
     holdout_labels: np.ndarray | None
     history: pd.DataFrame
     """Points before the hold-out, which a series needs as its past; empty for records."""
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    """Known incident -> rows of the window that it left out. Points of series stay in the frames, marked."""
+
+    def judged(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of the hold-out, NaN at points of known incidents: they are no evidence, for or against."""
+        if EXCLUDED not in self.holdout:
+            return scores
+        return np.where(self.holdout[EXCLUDED].to_numpy(), np.nan, scores)
 
 
 def choose_window(spec: PipelineSpec, lake: Lake) -> Window:
@@ -86,27 +106,39 @@ def choose_window(spec: PipelineSpec, lake: Lake) -> Window:
         NotEnoughData: fewer than `training.min_rows` valid rows.
     """
     counts = {key: rows for key, rows in lake.counts(spec.name, "validated").items() if rows}
-    partitions = tuple(sorted(counts)[-spec.training.window :])
+    known = exclusions.sync(spec, lake)
+    usable = exclusions.uncovered(spec, sorted(counts), exclusions.read(spec, lake, known))
+    partitions = tuple(usable[-spec.training.window :])
     rows = sum(counts[key] for key in partitions)
     if rows < spec.training.min_rows:
         raise NotEnoughData(
             f"pipeline {spec.name!r} has {rows} valid rows in {len(partitions)} partitions",
             rule=f"training needs at least {spec.training.min_rows} (`training.min_rows`)",
-            fix="ingest more partitions, look into the quarantine, or lower `training.min_rows`",
+            fix=_more_rows(spec, len(counts) - len(usable)),
         )
     by_partition = len(partitions) >= FEWEST_PARTITIONS_TO_SPLIT_BY
     held = partitions[-max(1, round(HOLDOUT_SHARE * len(partitions))) :] if by_partition else ()
     table_version = lake.version(spec.name, "validated")
-    return Window(partitions, held, table_version, spec.training.max_rows, spec.training.seed)
+    without = tuple(key for key in sorted(counts) if partitions[0] <= key <= partitions[-1] and key not in partitions)
+    return Window(partitions, held, table_version, spec.training.max_rows, spec.training.seed, known, without)
+
+
+def _more_rows(spec: PipelineSpec, left_out: int) -> str:
+    fix = "ingest more partitions, look into the quarantine, or lower `training.min_rows`"
+    more = f"; {left_out} more partitions are left out, `pynomaly exclude {spec.name} --list` says why"
+    return fix + (more if left_out else "")
 
 
 def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
     """The window's rows, split into fitting and hold-out; the same window gives the same rows.
 
     Records: at most `max_rows`, drawn per partition. Series are read whole: a gap would be a lie about time.
+    Known incidents are left out of both: rows are dropped, points of series marked. What is labelled an anomaly stays
+    in the hold-out, to be found, and in training where `labels.train` lets it be learnt as one.
     """
-    tables = list(read_sampled(spec, lake, window))
-    frames = [(key, table, detector_frame(spec, table)) for key, table in tables]
+    out = () if window.exclusions is None else exclusions.read(spec, lake, window.exclusions)
+    tables = list(read_sampled(spec, lake, window, exclusions.columns_of(out)))
+    frames = [(key, table, _marked(spec, table, out)) for key, table in tables]
     labelled = [(key, frame, labels_of(spec, table, frame)) for key, table, frame in frames]
     if window.holdout:
         fit = [entry for entry in labelled if entry[0] not in set(window.holdout)]
@@ -114,6 +146,9 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
         (train, train_labels), (holdout, holdout_labels) = _joined(fit), _joined(held)
     else:
         train, holdout, train_labels, holdout_labels = _split_rows(spec, *_joined(labelled), window.seed)
+    learnt = spec.labels is not None and spec.labels.train
+    (train, train_labels), missed = _forgiven(spec, train, train_labels, out, keep_known=learnt)
+    (holdout, holdout_labels), unjudged = _forgiven(spec, holdout, holdout_labels, out, keep_known=True)
     if spec.kind == "series":
         # Files need not be in the order of time, and a stretch of points has to be one.
         (train, train_labels), (holdout, holdout_labels) = (
@@ -121,7 +156,34 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
             _by_time(holdout, holdout_labels),
         )
     history = train if spec.kind == "series" else train.iloc[:0]
-    return Split(train, holdout, train_labels, holdout_labels, history)
+    return Split(train, holdout, train_labels, holdout_labels, history, dict(missed + unjudged))
+
+
+def _marked(spec: PipelineSpec, table: pa.Table, out: Sequence[exclusions.Exclusion]) -> pd.DataFrame:
+    """The detector's frame, with a column that says which known incident a row belongs to, if there are any."""
+    frame = detector_frame(spec, table)
+    return frame.assign(**{EXCLUDED: exclusions.mark(spec, table, frame, out)}) if out else frame
+
+
+def _forgiven(
+    spec: PipelineSpec,
+    frame: pd.DataFrame,
+    labels: np.ndarray | None,
+    out: Sequence[exclusions.Exclusion],
+    *,
+    keep_known: bool,
+) -> tuple[tuple[pd.DataFrame, np.ndarray | None], Counter[str]]:
+    """Rows without known incidents, points with a mark on them, and how many each incident took."""
+    if EXCLUDED not in frame:
+        return (frame, labels), Counter()
+    marks = frame[EXCLUDED].to_numpy()
+    if keep_known and labels is not None:
+        marks = np.where(labels == 1, -1, marks)
+    taken = Counter({str(out[mark]): int((marks == mark).sum()) for mark in np.unique(marks[marks >= 0])})
+    if spec.kind == "series":
+        return (frame.assign(**{EXCLUDED: marks >= 0}), labels), taken
+    kept = frame[marks < 0].drop(columns=EXCLUDED).reset_index(drop=True)
+    return (kept, None if labels is None else labels[marks < 0]), taken
 
 
 def train(
@@ -155,17 +217,23 @@ def train(
 def fit(spec: PipelineSpec, choice: DetectorChoice, frame: pd.DataFrame, labels: np.ndarray | None = None) -> Scorer:
     """One candidate fitted on a detector frame; it sees labels only where `labels.train` allows."""
     from pynomaly_pipelines.detection import Detector, SeriesDetector
+    from pynomaly_pipelines.detection.gross import gross_rows
 
     shown = labels if spec.labels is not None and spec.labels.train else None
     if spec.kind == "series":
         detector = SeriesDetector(choice.name, seed=spec.training.seed, timezone=spec.timezone, **choice.parameters)
-        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]], labels=shown)
-    return Detector(choice.name, seed=spec.training.seed, **choice.parameters).fit(frame, labels=shown)
+        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]], labels=shown, exclude=frame.get(EXCLUDED))
+    weights = np.where(gross_rows(frame), 0.0, 1.0)
+    return Detector(choice.name, seed=spec.training.seed, **choice.parameters).fit(frame, shown, weights)
 
 
-def read_sampled(spec: PipelineSpec, lake: Lake, window: Window) -> list[tuple[str, pa.Table]]:
+def read_sampled(
+    spec: PipelineSpec, lake: Lake, window: Window, more: Sequence[str] = ()
+) -> list[tuple[str, pa.Table]]:
     """The tables of a window's partitions; of records at most `max_rows`, drawn per partition, the same each time."""
-    columns = needed_columns(spec, lake.schema(spec.name, "validated"))
+    schema = lake.schema(spec.name, "validated")
+    own = needed_columns(spec, schema)
+    columns = [*own, *(name for name in more if name in schema.names and name not in own)]
     counts = lake.counts(spec.name, "validated", version=window.table_version)
     share = min(1.0, window.max_rows / max(1, sum(counts[key] for key in window.partitions)))
     return [(key, _read_share(spec, lake, window, key, columns, share)) for key in window.partitions]
@@ -246,6 +314,7 @@ def _described(
         "seed": spec.training.seed,
         "rows": len(split.train),
         "rows_holdout": len(split.holdout),
+        "rows_excluded": sum(split.excluded.values()),
         "partitions": f"{window.partitions[0]} … {window.partitions[-1]}",
         **{f"env.{name}": distribution_version(name) for name in _ENVIRONMENT},
         "env.python": platform.python_version(),
@@ -256,8 +325,17 @@ def _described(
         parameters=parameters,
         tags=tags,
         metrics={"fit_seconds": seconds, "threshold": threshold, "rows_fitted": float(scorer.rows_fitted)},
+        notes=_notes(split),
         plots={"training_scores.png": plots.score_histogram(_some_scores(spec, scorer, split), threshold)},
     )
+
+
+def _notes(split: Split) -> str:
+    """What the model card says of known incidents."""
+    if not split.excluded:
+        return ""
+    lines = [f"- {incident}: {rows:,} rows" for incident, rows in sorted(split.excluded.items())]
+    return "\n".join(["", "## Left out as known incidents", "", *lines, ""])
 
 
 def example_rows(spec: PipelineSpec, frame: pd.DataFrame) -> pd.DataFrame:
