@@ -212,7 +212,7 @@ class Training(Strict):
     seed: int = 0
     """Of every random choice in a training, so that it can be repeated."""
     exclude: tuple[Excluded, ...] = ()
-    """Known incidents to leave out, beside those that `pynomaly exclude` names."""
+    """Known incidents to leave out, beside those that `pynomaly exclude PIPELINE` names."""
     exclude_events: bool = False
     """Also leave out the events of `labels.events`."""
 
