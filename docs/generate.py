@@ -60,9 +60,17 @@ def pipeline_page() -> str:
 def commands_page() -> str:
     """The help of every command, as the terminal shows it."""
     parts = ["# Commands\n", _help(main, "pynomaly")]
-    for name, command in sorted(main.commands.items()):
+    for name, command in commands(main):
         parts += [f"## pynomaly {name}\n", _help(command, f"pynomaly {name}")]
     return "\n".join(parts)
+
+
+def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command below a group with its full name, sorted."""
+    for name, command in sorted(group.commands.items()):
+        yield f"{above}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{above}{name} ")
 
 
 def settings_page() -> str:

@@ -21,6 +21,8 @@ from pynomaly_pipelines.spec import PipelineSpec
 PARTITIONED = ("raw", "validated", "quarantine", "scores")
 TRAINED = ("model", "evaluation", "champion")
 EXPECTATIONS, GATE = "expectations", "gate"
+RELEASED_BY, RELEASE_REASON = "pynomaly/released_by", "pynomaly/reason"
+"""Tags of a run that judges quarantined partitions again: who asked for it, and why."""
 
 
 def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.Definitions:
@@ -36,11 +38,11 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
         champion_asset(wiring),
         scores_asset(wiring),
     ]
-    ingest, train, score = jobs(spec)
+    parts = jobs(spec)
     return dg.Definitions(
         assets=assets,
-        jobs=[ingest, train, score],
-        schedules=[latest_schedule(wiring, ingest, live=live)] if spec.automation.schedule else [],
+        jobs=list(parts.values()),
+        schedules=[latest_schedule(wiring, parts["ingest"], live=live)] if spec.automation.schedule else [],
         sensors=[*sensors(spec, live=live)],
     )
 
@@ -197,22 +199,30 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
         retry_policy=wiring.retries,
     )
     def validated(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.releasing import Change, release
         from pynomaly_pipelines.stages.validation import validate
 
+        changes: dict[str, Change] = {}
+        partitions = wiring.partitions(context)
+        by, note = context.run.tags.get(RELEASED_BY), note_of(context.run)
         with told():
             tables = lake.open()
-            report = validate(spec, wiring.partitions(context), tables)
+            if by is None:
+                report = validate(spec, partitions, tables, note)
+            else:
+                report, changes = release(spec, partitions, tables, note)
         for noun, rows in (
             ("validated", report.valid_per_partition),
             ("quarantine", report.quarantined_per_partition),
         ):
             presentation.counted(context, wiring.key(noun), {key: {"rows": count} for key, count in rows.items()})
         yield dg.MaterializeResult(
-            asset_key=wiring.key("quarantine"), metadata=presentation.of_quarantine(spec, tables, report)
+            asset_key=wiring.key("quarantine"),
+            metadata=presentation.of_quarantine(spec, tables, report) | presentation.of_release(by, changes),
         )
         yield dg.MaterializeResult(
             asset_key=wiring.key("validated"),
-            metadata=presentation.of_validation(spec, tables, report),
+            metadata=presentation.of_validation(spec, tables, report) | presentation.of_release(by, changes),
             check_results=presentation.validation_checks(report, EXPECTATIONS, ACCEPTED, REFUSED),
         )
 
@@ -364,19 +374,18 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
 # ----------------------------------------------------------------------------------------- jobs and automation
 
 
-def jobs(spec: PipelineSpec) -> tuple[Any, Any, Any]:
-    """The parts of a pipeline that run on their own: bring data in, make a model, score."""
-    parts = {"ingest": PARTITIONED[:3], "train": TRAINED, "score": PARTITIONED[3:]}
-    ingest, train, score = (
-        dg.define_asset_job(
+def jobs(spec: PipelineSpec) -> dict[str, Any]:
+    """The parts of a pipeline that run on their own: bring data in, judge it again, make a model, score."""
+    parts = {"ingest": PARTITIONED[:3], "validate": PARTITIONED[1:3], "train": TRAINED, "score": PARTITIONED[3:]}
+    return {
+        verb: dg.define_asset_job(
             f"{spec.name}_{verb}",
             selection=dg.AssetSelection.assets(*[[spec.name, noun] for noun in nouns]),
             tags={"pipeline": spec.name},
             description=f"{', '.join(nouns)} of {spec.name}",
         )
         for verb, nouns in parts.items()
-    )
-    return ingest, train, score
+    }
 
 
 def latest_schedule(wiring: Wiring, ingest: Any, *, live: bool) -> dg.ScheduleDefinition:
@@ -444,6 +453,12 @@ def partitions_def(spec: PipelineSpec) -> dg.TimeWindowPartitionsDefinition | No
 def code_version(spec: PipelineSpec) -> str:
     """Changes with the product's version and with the pipeline's YAML, so that the UI shows what is stale."""
     return f"{__version__}-{hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:8]}"
+
+
+def note_of(run: dg.DagsterRun) -> dict[str, str]:
+    """What the history of a table says of a commit: the run that made it, and who released rows."""
+    tags = {RELEASED_BY: "released by", RELEASE_REASON: "reason"}
+    return {"run": run.run_id} | {name: run.tags[tag] for tag, name in tags.items() if tag in run.tags}
 
 
 @contextmanager

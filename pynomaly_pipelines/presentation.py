@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
     from pynomaly_pipelines.stages.ingestion import IngestReport
     from pynomaly_pipelines.stages.registration import RegistrationReport
+    from pynomaly_pipelines.stages.releasing import Change
     from pynomaly_pipelines.stages.reports import Refusal, ValidationReport
     from pynomaly_pipelines.stages.scoring import ScoringReport
 
@@ -110,6 +111,18 @@ def of_quarantine(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> M
 
         found["picture"] = _picture(plots.counted(report.reasons, "why rows were quarantined"), "reasons")
     return found
+
+
+def of_release(by: str | None, changes: Mapping[str, Change]) -> Metadata:
+    """What judging again changed; nothing, if that was not what the run was for."""
+    if by is None:
+        return {}
+    rows = "\n".join(f"| {key} | {c.held} | {c.released} | {c.stay} | {c.added} |" for key, c in changes.items())
+    return {
+        "released_by": by,
+        "released": sum(change.released for change in changes.values()),
+        "release": dg.MetadataValue.md(f"| partition | held | released | stay | newly held |\n|{' --- |' * 5}\n{rows}"),
+    }
 
 
 def validation_checks(report: ValidationReport, expectations: str, accepted: str, refused: str) -> list[Any]:

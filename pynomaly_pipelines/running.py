@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -36,15 +36,27 @@ class Outcome:
 class Runner:
     """Runs the parts of one pipeline in this process."""
 
-    def __init__(self, project: Project, spec: PipelineSpec, progress: Progress = lambda *_: None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        spec: PipelineSpec,
+        progress: Progress = lambda *_: None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Runs carry these tags besides their own."""
         self.spec = spec
         self._instance = project.instance()
         self._progress = progress
+        self._tags = {"pipeline": spec.name, "pynomaly/trigger": "command", **(tags or {})}
         self._defs = standalone(spec, project.settings)
 
     def ingest(self, keys: Sequence[str]) -> Outcome:
         """Ingest and validate partitions; one that is refused does not hold up the others."""
         return self._over(keys, "ingest")
+
+    def validate(self, keys: Sequence[str]) -> Outcome:
+        """Judge what has been ingested again, by the expectations of now."""
+        return self._over(keys, "validate")
 
     def score(self, keys: Sequence[str]) -> Outcome:
         """Score partitions with the champion."""
@@ -116,7 +128,7 @@ class Runner:
 
     def _execute(self, part: str, stretch: Sequence[str]) -> dg.ExecuteInProcessResult:
         job = self._defs.resolve_job_def(f"{self.spec.name}_{part}")
-        tags = {"pipeline": self.spec.name, "pynomaly/trigger": "command", **partition_tags(stretch or [WHOLE])}
+        tags = {**self._tags, **partition_tags(stretch or [WHOLE])}
         # The event log keeps everything; on the terminal a person wants the bars and one line per problem.
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         with fewer_flushes():

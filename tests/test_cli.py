@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click.testing
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
 
 from pynomaly_pipelines import __version__, specfile
 from pynomaly_pipelines.cli import main
+from pynomaly_pipelines.resources.tables import Lake
 
 HEAD = f"type: {specfile.COMPONENT}\nattributes:\n"
 ORDERS = f"""{HEAD}\
@@ -363,6 +365,54 @@ def test_rollback_goes_back_and_says_so(mine: Shell) -> None:
     mine.fine("run", "orders", "--no-train", "--partition", "2025-03-01")
     assert set(mine.scores("orders", "--partition", "2025-03-01")["model_version"]) == {champion.number}
     assert "replaced no champion" in mine.error("rollback", "orders")
+
+
+# ----------------------------------------------------------------------------------------------- quarantine
+
+
+def test_quarantine_shows_reasons_and_rows(orders: Shell) -> None:
+    told = orders.fine("quarantine", "orders")
+    assert "1 rows of orders in quarantine, in 1 partitions" in told
+    assert "expect_column_values_to_not_be_null(amount)" in told
+    assert "2025-03-05.csv:2" in told
+    assert "nothing of orders is in quarantine" in orders.fine("quarantine", "orders", "--reason", "between")
+    assert "nothing of orders is in quarantine" in orders.fine("quarantine", "show", "orders", "--partition", DAYS[0])
+
+
+def test_a_release_brings_rows_back_and_scores_them_once(mine: Shell) -> None:
+    mine.pipeline("orders", ORDERS.replace("{column: amount}", "{column: tax}"))
+    told = mine.fine("quarantine", "release", "orders", "--expectation", "expect_column_values_to_not_be_null")
+    assert "scored: 2025-03-05" in told
+    assert len(mine.scores("orders", "--partition", "2025-03-05")) == ROWS
+    scored_at = mine.scores("orders")["scored_at"].max()
+    assert "nothing of orders is in quarantine" in mine.fine("quarantine", "release", "orders")
+    assert mine.scores("orders")["scored_at"].max() == scored_at
+
+
+def test_a_row_that_is_accepted_is_scored_and_the_run_says_by_whom(mine: Shell) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOGNAME", "ann")
+        row = mine.fine("quarantine", "orders").split("│ ")[-5].split()[0]
+        assert "without a reason" in mine.error("quarantine", "release", "orders", "--accept", row)
+        told = mine.fine("quarantine", "release", "orders", "--accept", row, "--because", "a gift")
+    assert "scored: 2025-03-05" in told
+    assert len(mine.scores("orders", "--partition", "2025-03-05")) == ROWS
+    history = Lake(str(mine.folder / ".pynomaly" / "lake")).history("orders", "validated", 1)[0]
+    assert (history["released by"], history["reason"]) == ("ann", "a gift")
+    with dg.DagsterInstance.from_config(str(mine.folder / ".pynomaly" / "dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["orders", "quarantine"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert (metadata["released_by"].value, metadata["released"].value) == ("ann", 1)
+
+
+def test_a_release_without_a_fix_changes_nothing(mine: Shell) -> None:
+    scored_at = mine.scores("orders")["scored_at"].max()
+    told = mine.fine("quarantine", "release", "orders")
+    assert "1 stay: expect_column_values_to_not_be_null(amount)" in told
+    assert "scored: nothing, as nothing changed" in told
+    assert mine.scores("orders")["scored_at"].max() == scored_at
 
 
 # ------------------------------------------------------------------------------------------------------ new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,11 +46,22 @@ class Lake:
 
     # ---------------------------------------------------------------------------------------------- writing
 
-    def replace(self, pipeline: str, noun: str, partitions: Sequence[str], data: pa.Table) -> Commit:
+    def replace(
+        self,
+        pipeline: str,
+        noun: str,
+        partitions: Sequence[str],
+        data: pa.Table,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> Commit:
         """Replace exactly these partitions with `data`, in one commit; the table is made if there is none.
 
         `data` may be empty. New columns are added to the table, columns it lacks are null. A concurrent write to the
         same partitions is waited out and this one done again, so that the later one stands alone.
+
+        Args:
+            note: what the table's history says of this commit.
 
         Raises:
             TableError: `data` has rows of other partitions, or a column changed its type.
@@ -66,7 +77,7 @@ class Lake:
             if not partitions:
                 return Commit(table.version(), 0, self.uri(pipeline, noun))
             fitted = _fitted(data, _arrow_schema(table), where=f"{pipeline}/{noun}")
-            return self._write(table, fitted, self.uri(pipeline, noun), predicate=_among(partitions))
+            return self._write(table, fitted, self.uri(pipeline, noun), predicate=_among(partitions), note=note)
 
         return _retrying(write, what=f"replacing {len(partitions)} partition(s) of {pipeline}/{noun}")
 
@@ -87,13 +98,18 @@ class Lake:
             self._compact(pipeline, noun)
         return commit
 
-    def _write(self, table: Any, data: pa.Table, uri: str, *, predicate: str | None) -> Commit:
-        from deltalake import write_deltalake
+    def _write(
+        self, table: Any, data: pa.Table, uri: str, *, predicate: str | None, note: Mapping[str, str] | None = None
+    ) -> Commit:
+        from deltalake import CommitProperties, write_deltalake
 
+        said = CommitProperties(custom_metadata=dict(note)) if note else None
         if predicate is None:
-            write_deltalake(table, data, mode="append", schema_mode="merge")
+            write_deltalake(table, data, mode="append", schema_mode="merge", commit_properties=said)
         else:
-            write_deltalake(table, data, mode="overwrite", schema_mode="merge", predicate=predicate)
+            write_deltalake(
+                table, data, mode="overwrite", schema_mode="merge", predicate=predicate, commit_properties=said
+            )
         return Commit(table.version(), data.num_rows, uri)
 
     def _create(self, pipeline: str, noun: str, schema: pa.Schema) -> None:
@@ -178,6 +194,11 @@ class Lake:
     def version(self, pipeline: str, noun: str) -> int:
         """Number of the table's latest commit."""
         return int(self._require(pipeline, noun).version())
+
+    def history(self, pipeline: str, noun: str, most: int | None = None) -> list[dict[str, Any]]:
+        """The table's commits, the latest first: version, timestamp (milliseconds), operation, and their notes."""
+        found: list[dict[str, Any]] = self._require(pipeline, noun).history(most)
+        return found
 
     def exists(self, pipeline: str, noun: str) -> bool:
         """Whether the table has been made."""

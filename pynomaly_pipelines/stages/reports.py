@@ -96,8 +96,6 @@ class ValidationReport:
     """Reason -> rows, most frequent first; the values that differ from row to row are left out."""
     validated: Commit
     quarantine: Commit
-    accepted: int = 0
-    """Rows that broke an expectation and are valid because a person let them through."""
 
     @property
     def passed(self) -> bool:

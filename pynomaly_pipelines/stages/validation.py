@@ -7,7 +7,7 @@ validated rows at all. What is decided about a partition depends on its own rows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pynomaly_pipelines.partitions import Partition
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
+from pynomaly_pipelines.stages.acceptance import accepted_ids, row_ids
 from pynomaly_pipelines.stages.arguments import check_expectations
 from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW, SOURCE, named_columns
 from pynomaly_pipelines.stages.expectations import EXISTENCE, KNOWN, NOTES
@@ -36,8 +37,13 @@ REASONS = "_reasons"
 REJECTED_KIND = "rejected at ingestion"
 
 
-def validate(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) -> ValidationReport:
+def validate(
+    spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, note: Mapping[str, str] | None = None
+) -> ValidationReport:
     """Judge the rows of these partitions; replace the partitions in `validated` and in `quarantine`.
+
+    Args:
+        note: what the history of both tables says of this validation.
 
     Raises:
         TableError: nothing has been ingested.
@@ -49,7 +55,7 @@ def validate(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) ->
     raw = lake.read(spec.name, RAW, partitions=keys)
     verdict, judge = Verdict(raw), Judge(spec, raw)
     missing = _missing_columns(spec, raw.schema)
-    results = _judge_rows(spec, raw, verdict, judge)
+    results = _judge_rows(spec, raw, verdict, judge, accepted_ids(spec, lake, keys))
     refusals = [
         *(_column_missing(key, name, raw.schema) for name in missing for key in keys),
         *_judge_partitions(spec, keys, verdict),
@@ -57,13 +63,15 @@ def validate(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) ->
     table_results, table_refusals = _judge_tables(spec, keys, raw, verdict, judge)
     refusals += table_refusals
     verdict.refuse(refusals)
-    return _written(spec, keys, raw, verdict, refusals, [*results, *table_results], lake)
+    return _written(spec, keys, raw, verdict, refusals, [*results, *table_results], lake, note)
 
 
 # ------------------------------------------------------------------------------------------------------ rows
 
 
-def _judge_rows(spec: PipelineSpec, raw: pa.Table, verdict: Verdict, judge: Judge) -> list[ExpectationResult]:
+def _judge_rows(
+    spec: PipelineSpec, raw: pa.Table, verdict: Verdict, judge: Judge, accepted: Collection[str]
+) -> list[ExpectationResult]:
     rejected = np.flatnonzero(pc.is_valid(raw[REJECTED]).to_numpy())
     verdict.add(rejected, raw[REJECTED].take(pa.array(rejected)).to_pylist(), REJECTED_KIND)
     # Without a time a row has no place, without an id a point no series.
@@ -80,6 +88,7 @@ def _judge_rows(spec: PipelineSpec, raw: pa.Table, verdict: Verdict, judge: Judg
         broken = np.concatenate([finding.positions for finding in findings])
         missed = {int(c) for f in findings if not f.success for c in np.unique(verdict.partition_of[f.positions])}
         results.append(_row_result(expectation, broken, missed, judged, raw, verdict))
+    _let_through(spec, raw, verdict, accepted)
     for names in dict.fromkeys((key_columns(spec), point_columns(spec))):
         _judge_keys(names, raw, verdict)
     return results
@@ -105,6 +114,15 @@ def _findings(
             found[id(expectation)].append(finding)
     for expectation in able:
         yield expectation, found[id(expectation)]
+
+
+def _let_through(spec: PipelineSpec, raw: pa.Table, verdict: Verdict, accepted: Collection[str]) -> None:
+    """Rows that only break expectations, and that a person accepted, are valid."""
+    if not accepted:
+        return
+    positions = np.flatnonzero(verdict.only_of({described(expectation) for expectation in spec.expectations}))
+    chosen = np.isin(row_ids(raw.take(pa.array(positions))), list(accepted))
+    verdict.forgive(positions[chosen])
 
 
 def _mostly(expectation: Expectation) -> float:
@@ -267,6 +285,7 @@ def _written(
     refusals: Sequence[Refusal],
     results: Sequence[ExpectationResult],
     lake: Lake,
+    note: Mapping[str, str] | None,
 ) -> ValidationReport:
     mask = verdict.valid
     good = raw.filter(pa.array(mask)).drop_columns([REJECTED, TEXT])
@@ -274,8 +293,8 @@ def _written(
     aside = (
         aside.drop_columns([REJECTED, TEXT]).append_column(REASONS, verdict.reasons()).append_column(TEXT, aside[TEXT])
     )
-    quarantine = lake.replace(spec.name, QUARANTINE, keys, aside)
-    validated = lake.replace(spec.name, VALIDATED, keys, good)
+    quarantine = lake.replace(spec.name, QUARANTINE, keys, aside, note=note)
+    validated = lake.replace(spec.name, VALIDATED, keys, good, note=note)
     valid, quarantined = verdict.count(mask), verdict.count(~mask)
     return ValidationReport(
         rows=raw.num_rows,

@@ -54,9 +54,19 @@ def test_schema_of_the_yaml(snapshot: SnapshotAssertion) -> None:
     assert json.dumps(specfile.json_schema(), indent=1) == snapshot
 
 
-@pytest.mark.parametrize("command", ["", *sorted(main.commands)])
+def _commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in sorted(group.commands.items()):
+        yield f"{above}{name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{above}{name} ")
+
+
+COMMANDS: dict[str, click.Command] = {"": main, **dict(_commands(main))}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_command_line(command: str, snapshot: SnapshotAssertion) -> None:
-    target: click.Command = main.commands[command] if command else main
+    target = COMMANDS[command]
     with click.Context(target, info_name=f"pynomaly {command}".strip(), max_content_width=100) as context:
         context.terminal_width = 100
         assert target.get_help(context) == snapshot
