@@ -7,11 +7,7 @@ from typing import Any
 import click
 
 from pynomaly_pipelines import __version__
-<<<<<<< HEAD
-from pynomaly_pipelines.cli import exclusions, models, projects, running, scores
-=======
-from pynomaly_pipelines.cli import models, projects, quarantine, running, scores
->>>>>>> 7096542 (pynomaly quarantine: what is held and why; release judges it again after a fix, or lets rows through by a person's word)
+from pynomaly_pipelines.cli import exclusions, models, projects, quarantine, running, scores
 from pynomaly_pipelines.operations.errors import PynomalyError
 
 
