@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 
-from pynomaly_pipelines.detection.arrays import Floats, Ints, Objects
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats, Ints, Objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,11 @@ class Explanation:
         value = _readable(self.values[row, place])
         return f"{self.columns[row, place]}={value} (usually {self.usual[row, place]}), {self.share[row, place]:.0%}"
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Explanation]) -> Explanation:
+        """Those of the rows of all pieces, in order."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in pieces]) for f in fields(cls)))
+
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
@@ -44,36 +50,43 @@ class Assessment:
     score: Floats
     explanation: Explanation
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Assessment]) -> Assessment:
+        """Those of the rows of all pieces, in order."""
+        if len(pieces) == 1:
+            return pieces[0]
+        raw, score = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("raw_score", "score"))
+        return cls(raw, score, Explanation.joined([p.explanation for p in pieces]))
+
 
 def explanation(parts: Floats, names: Objects, values: list[pd.Series], usual: Objects, top: int) -> Explanation:
     """The `top` columns of each row.
 
     parts: float64[n, columns] ≥ 0, what each column adds; values: the frame's columns, in the same order.
     """
-    shares = _shares(parts)
-    best = _best(shares, min(top, parts.shape[1]))
-    chosen = np.empty(best.shape, dtype=object)
-    for column, cells in enumerate(values):
-        rows, places = np.nonzero(best == column)
-        chosen[rows, places] = np.asarray(cells.array[rows], dtype=object)
-    return Explanation(names[best], chosen, usual[best], np.take_along_axis(shares, best, axis=1))
+    from pynomaly_pipelines.detection.frozen import kernels
+
+    best, shares = kernels.largest(parts, min(top, parts.shape[1]))
+    return Explanation(names[best], _cells(values, best), usual[best], shares)
 
 
-def _shares(parts: Floats) -> Floats:
-    total = parts.sum(axis=1, keepdims=True)
-    shares = np.zeros_like(parts)
-    np.divide(parts, total, out=shares, where=total > 0)
-    return shares
+def _cells(values: list[pd.Series], best: Ints) -> Objects:
+    """object[n, top]: of row i the cells in columns best[i], taken column by column: columns have types, rows none."""
+    top = best.shape[1]
+    flat = best.ravel().astype(np.min_scalar_type(len(values)))
+    order = np.argsort(flat, kind="stable")  # of small unsigned integers: a radix sort
+    ends = np.cumsum(np.bincount(flat, minlength=len(values)))
+    chosen = np.empty(best.size, dtype=object)
+    for column, places in zip(values, np.split(order, ends[:-1]), strict=True):
+        if places.size > 0:
+            chosen[places] = _taken(column, places // top)
+    return chosen.reshape(best.shape)
 
 
-def _best(shares: Floats, top: int) -> Ints:
-    """int64[n, top]: columns by falling share, ties in the frame's order."""
-    left = shares.copy()
-    best = np.empty((shares.shape[0], top), dtype=np.int64)
-    for place in range(top):
-        best[:, place] = left.argmax(axis=1)
-        np.put_along_axis(left, best[:, [place]], -1.0, axis=1)
-    return best
+def _taken(column: pd.Series, rows: Ints) -> AnyArray:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy()[rows]
+    return np.asarray(column.array[rows], dtype=object)
 
 
 def _readable(value: object) -> str:

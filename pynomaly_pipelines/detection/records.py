@@ -99,16 +99,31 @@ class RecordScorer(Scorer):
         return self._calibrated(x, self.frozen.raw(x))
 
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
-        names = np.array([column.name for column in self.columns], dtype=object)
-        raws, scores, parts = zip(*(self._assess(block) for block in _blocks(frame)), strict=True)
-        values = [frame[name] for name in names]
-        reasons = explanation(np.concatenate(parts), names, values, self.encoder.usual(), top)
-        return Assessment(np.concatenate(raws), np.concatenate(scores), reasons)
+        return Assessment.joined([self._assess(block, top) for block in _blocks(frame)])
 
-    def _assess(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    def _assess(self, frame: pd.DataFrame, top: int) -> Assessment:
+        from pynomaly_pipelines.detection.frozen import kernels
+
         x = self.encoder.encode(frame)
-        raw = self.frozen.raw(x)
-        return raw, self._calibrated(x, raw), self._parts(x, raw)
+        raw, contributions = self.frozen.explained(x)
+        levels = self.calibration.levels_of(raw)
+        parts = kernels.divided(levels, contributions, self.typical)
+        if self.frozen.saturates:
+            excess = self.range.excess(x)
+            levels, parts = levels + kernels.row_sums(excess), parts + excess
+        names = np.array([column.name for column in self.columns], dtype=object)
+        cells = [frame[name] for name in names]
+        reasons = explanation(self._by_column(parts), names, cells, self.encoder.usual(), top)
+        return Assessment(raw, score_of_level(levels), reasons)
+
+    def _by_column(self, parts: Floats) -> Floats:
+        """float64[n, features] -> float64[n, columns]: a column may have several features or none."""
+        if self.encoder.plain is not None:
+            return parts
+        out = np.zeros((parts.shape[0], len(self.columns)))
+        for feature, column in enumerate(self.encoder.owners):
+            out[:, column] += parts[:, feature]
+        return out
 
     def card(self) -> str:
         return card(self.encoder, self.calibration, self.evidence)
@@ -120,18 +135,6 @@ class RecordScorer(Scorer):
         if self.frozen.saturates:
             levels = levels + kernels.row_sums(self.range.excess(x))
         return score_of_level(levels)
-
-    def _parts(self, x: Floats, raw: Floats) -> Floats:
-        """float64[n, columns]: the score's level divided among the columns."""
-        from pynomaly_pipelines.detection.frozen import kernels
-
-        parts = kernels.divided(self.calibration.levels_of(raw), self.frozen.contributions(x), self.typical)
-        if self.frozen.saturates:
-            parts = parts + self.range.excess(x)
-        out = np.zeros((x.shape[0], len(self.columns)))
-        for feature, column in enumerate(self.encoder.owners):  # a column may have several features or none
-            out[:, column] += parts[:, feature]
-        return out
 
     def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         frozen, frozen_arrays = self.frozen.state()

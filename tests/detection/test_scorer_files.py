@@ -87,7 +87,7 @@ def test_a_missing_file_is_named(tmp_path, name):
         ({"format": 99}, "its format is 99"),
         ({"kind": "images"}, "kind 'images'"),
         ({"frozen": {"family": "oracle"}}, "family 'oracle'"),
-        ({"frozen": {"family": "histogram"}}, "lacks tolerance"),
+        ({"frozen": {"family": "forest"}}, "the saved forest lacks roots, children"),
     ],
 )
 def test_unknown_formats_kinds_and_families_are_named(tmp_path, change, message):

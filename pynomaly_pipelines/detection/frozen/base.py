@@ -55,6 +55,10 @@ class Frozen:
         """float64[n, d] -> float64[n, d] ≥ 0: what each feature adds to a row's raw score."""
         raise NotImplementedError
 
+    def explained(self, x: Floats) -> tuple[Floats, Floats]:
+        """`raw` and `contributions` of the same rows; overridden where both come out of one pass."""
+        return self.raw(x), self.contributions(x)
+
     def clues(self, x: Floats) -> Floats:
         """float64[n, q]: what the detector tells a classifier about each row; its raw score, where it has no more."""
         return self.raw(x)[:, None]

@@ -12,7 +12,11 @@ from pynomaly_pipelines.detection.frozen.base import Frozen, State
 from pynomaly_pipelines.operations.errors import DetectorRefused
 
 POWERS = {"manhattan": 1, "cityblock": 1, "l1": 1, "euclidean": 2, "l2": 2, "chebyshev": 0, "infinity": 0}
-METHODS = ("largest", "mean", "median")
+TILE = 256
+"""As in `kernels.neighbours`, which is not imported here: it imports numba."""
+
+Layout = tuple[AnyArray, Floats, float, float]
+"""tiles, centre, unit and reach, as `kernels.nearest` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,10 @@ class Neighbours(Frozen):
     method: str
 
     family: ClassVar[str] = "neighbours"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rows", np.ascontiguousarray(self.references.T))
+        object.__setattr__(self, "_layout", _laid_out(self.references))
 
     @classmethod
     def freeze(cls, model: Any) -> Self:
@@ -45,7 +53,8 @@ class Neighbours(Frozen):
         from pynomaly_pipelines.detection.frozen import kernels
 
         x = matrix(x, self.references.shape[0])
-        return kernels.nearest(x, self.references, self.power, self.k)
+        tiles, centre, unit, reach = self.__dict__["_layout"]
+        return kernels.nearest(x, self.__dict__["_rows"], tiles, centre, unit, reach, self.power, self.k)
 
     def raw(self, x: Floats) -> Floats:
         return self.join(self.search(x)[0])
@@ -64,11 +73,15 @@ class Neighbours(Frozen):
         """Each column's part of the mean distance to the neighbours; additive for Manhattan distances."""
         return self.gaps(x, self.search(x)[1])
 
+    def explained(self, x: Floats) -> tuple[Floats, Floats]:
+        distances, indices = self.search(x)
+        return self.join(distances), self.gaps(x, indices)
+
     def gaps(self, x: Floats, indices: Ints) -> Floats:
         """float64[n, d]: mean over the neighbours of ``|x - reference|`` (its square for Euclidean distances)."""
         from pynomaly_pipelines.detection.frozen import kernels
 
-        return kernels.neighbour_gaps(matrix(x, self.references.shape[0]), self.references, indices, self.power)
+        return kernels.neighbour_gaps(matrix(x, self.references.shape[0]), self.__dict__["_rows"], indices, self.power)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +107,20 @@ class LocalDensity(Frozen):
         return cls(neighbours, reaches, np.ascontiguousarray(lof._lrd))
 
     def raw(self, x: Floats) -> Floats:
-        from pynomaly_pipelines.detection.frozen import kernels
-
-        distances, indices = self.neighbours.search(x)
-        return kernels.local_outlier_factors(distances, indices, self.reaches, self.densities)
+        return self._factors(*self.neighbours.search(x))
 
     def contributions(self, x: Floats) -> Floats:
         """Each column's part of the distance to the neighbours."""
         return self.neighbours.contributions(x)
+
+    def explained(self, x: Floats) -> tuple[Floats, Floats]:
+        distances, indices = self.neighbours.search(x)
+        return self._factors(distances, indices), self.neighbours.gaps(x, indices)
+
+    def _factors(self, distances: Floats, indices: Ints) -> Floats:
+        from pynomaly_pipelines.detection.frozen import kernels
+
+        return kernels.local_outlier_factors(distances, indices, self.reaches, self.densities)
 
     def state(self) -> State:
         values, arrays = self.neighbours.state()
@@ -110,6 +129,20 @@ class LocalDensity(Frozen):
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
         return cls(Neighbours.from_state(values, arrays), arrays["reaches"], arrays["densities"])
+
+
+def _laid_out(references: Floats) -> Layout:
+    """Tiles float32[t, d, TILE] for the rough measure, with what brings a row to their scale; ∞ fills the last one."""
+    low, high = references.min(axis=1), references.max(axis=1)
+    centre = low + (high - low) / 2
+    moved = references - centre[:, None]
+    unit = float(np.abs(moved).max()) or 1.0
+    moved /= unit
+    columns, count = references.shape
+    padded = np.full((columns, -(-count // TILE) * TILE), np.inf, dtype=np.float32)
+    padded[:, :count] = moved
+    tiles = np.ascontiguousarray(padded.reshape(columns, -1, TILE).swapaxes(0, 1))
+    return tiles, centre, unit, float(np.abs(moved).sum(axis=0).max())
 
 
 def power_of(metric: str, p: float) -> int:

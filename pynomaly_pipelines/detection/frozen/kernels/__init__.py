@@ -31,6 +31,7 @@ from pynomaly_pipelines.detection.frozen.kernels.gaussian import (
 )
 from pynomaly_pipelines.detection.frozen.kernels.levels import (
     divided,
+    largest,
     range_excess,
     row_sums,
     tail_levels,
@@ -56,6 +57,7 @@ __all__ = [
     "histogram",
     "isolation",
     "isolation_ratios",
+    "largest",
     "local_outlier_factors",
     "marginals",
     "minus_log_sum",

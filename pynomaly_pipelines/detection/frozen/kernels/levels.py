@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pynomaly_pipelines.detection.arrays import Floats
+from pynomaly_pipelines.detection.arrays import AnyArray, Floats
 from pynomaly_pipelines.detection.compiled import compiled
 
 
@@ -71,3 +71,28 @@ def divided(levels: Floats, parts: Floats, typical: Floats) -> Floats:
         for j in range(columns):
             out[i, j] = levels[i] * out[i, j] / total if total > 0.0 else 0.0
     return out
+
+
+@compiled
+def largest(parts: Floats, top: int) -> tuple[AnyArray, Floats]:
+    """Columns int64[n, top] of each row's largest parts, falling, ties in order, and their shares of the row's sum."""
+    rows, columns = parts.shape
+    best = np.empty((rows, top), dtype=np.int64)
+    shares = np.empty((rows, top))
+    for i in range(rows):
+        own, values = best[i], shares[i]
+        values[:] = -1.0
+        total = 0.0
+        for j in range(columns):
+            part = parts[i, j]
+            total += part
+            place = top
+            while place > 0 and part > values[place - 1]:
+                place -= 1
+            for after in range(top - 1, place, -1):
+                own[after], values[after] = own[after - 1], values[after - 1]
+            if place < top:
+                own[place], values[place] = j, part
+        for place in range(top):
+            values[place] = values[place] / total if total > 0.0 else 0.0
+    return best, shares

@@ -11,47 +11,30 @@ from pynomaly_pipelines.detection.compiled import compiled
 
 
 @compiled
-def histogram(
-    x: Floats,
-    edges: Floats,
-    scores: Floats,
-    starts: AnyArray,
-    bounds: Floats,
-    floors: Floats,
-    tolerance: float,
-    keep: bool,
-) -> tuple[Floats, Floats]:
-    """Row sums float64[n] of ``-log2(density + alpha)`` and, with `keep`, the terms float64[n, d], else [0, 0].
+def histogram(x: Floats, edges: Floats, scores: Floats, starts: AnyArray, scales: Floats, terms: Floats) -> Floats:
+    """Row sums float64[n] of the scores of the bins that values fall into; writes these into terms float64[n or 0, d].
 
-    Equal-width histograms end to end: one of b bins has b scores from starts[j] and b + 1 edges from starts[j] + j;
-    bounds: float64[3, d], its ends and its bins per unit.
+    Arrays as in `Histogram`. A bin is guessed by its width and put right by at most one place.
     """
     rows, columns = x.shape
-    sums = np.empty(rows)
-    terms = np.empty((rows, columns)) if keep else np.empty((0, 0))
+    keep = terms.shape[0] > 0
+    out = np.empty(rows)
+    guesses = np.empty(columns, dtype=np.uint32)  # unsigned: a signed index costs a branch, it may be negative
     for i in range(rows):
+        for j in range(columns):
+            guess = (x[i, j] - scales[0, j]) * scales[1, j] + 1.0
+            guess = guess if guess > 0.0 else 0.0  # of NaN too
+            guess = guess if guess < scales[2, j] else scales[2, j]
+            guesses[j] = starts[j] + np.uint32(np.int32(guess))
         total = 0.0
         for j in range(columns):
-            value, low, high, first = x[i, j], bounds[0, j], bounds[1, j], starts[j]
-            last, edge = starts[j + 1] - 1, first + j
-            if value < low:
-                term = scores[first] if low - value <= (edges[edge + 1] - low) * tolerance else floors[j]
-            elif value > high:
-                width = high - edges[last + j]
-                term = scores[last] if value - high <= width * tolerance else floors[j]
-            else:
-                guess = min(int((value - low) * bounds[2, j]), last - first)
-                # the product is off by at most one bin; PyOD's bins are open below and closed above
-                if guess > 0 and value <= edges[edge + guess]:
-                    guess -= 1
-                elif guess < last - first and value > edges[edge + guess + 1]:
-                    guess += 1
-                term = scores[first + guess]
-            total += term
+            value, guessed = x[i, j], guesses[j]
+            place = guessed + np.uint32(value > edges[guessed + np.uint32(1)]) - np.uint32(value <= edges[guessed])
+            total += scores[place]
             if keep:
-                terms[i, j] = term
-        sums[i] = total
-    return sums, terms
+                terms[i, j] = scores[place]
+        out[i] = total
+    return out
 
 
 @compiled
