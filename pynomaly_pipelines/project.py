@@ -60,6 +60,21 @@ class Project:
         """
         return specfile.load(self.defs, name)
 
+    def file_of(self, name: str) -> Path:
+        """The file that describes the pipeline of that name, if it is the user's to write.
+
+        Raises:
+            SpecError: it is the installed package's, or there is none.
+        """
+        if not self.own:
+            raise SpecError(
+                f"{name!r} is a pipeline of the installed package",
+                rule="files are written in a project of one's own",
+                fix="`pynomaly init my_watch` makes one here",
+            )
+        found = [entry.path for entry in specfile.read_all(self.defs) if entry.spec and entry.spec.name == name]
+        return found[0] if found else self.defs / name / "defs.yaml"
+
     def check(self) -> list[SpecError]:
         """Every broken rule of every pipeline, sorted by file and line."""
         problems: list[SpecError] = []

@@ -111,7 +111,7 @@ def place(entry: SpecFile, *location: str) -> str:
     """`file:line` of an attribute of a pipeline, for problems found after reading."""
     documents = yaml.compose_all(entry.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     for node in documents:
-        attributes = _child(node, "attributes")
+        attributes = child(node, "attributes")
         name = (_plain(attributes) or {}).get("name", entry.path.parent.name) if attributes is not None else None
         if entry.spec is not None and name == entry.spec.name:
             return f"{entry.path}:{_line(attributes, [int(p) if p.isdigit() else p for p in location])}"
@@ -128,7 +128,7 @@ def _read_document(path: Path, node: yaml.Node) -> SpecFile | None:
     attributes = document.get("attributes") or {}
     if isinstance(attributes, dict):
         attributes = {**attributes, "name": attributes.get("name") or path.parent.name}
-    inner = _child(node, "attributes") or node
+    inner = child(node, "attributes") or node
     try:
         return SpecFile(path, resolved(attributes, path), ())
     except ValidationError as error:
@@ -148,7 +148,7 @@ def _maybe_mistyped(path: Path, node: yaml.Node, document: Any) -> SpecFile | No
     kind = document.get("type") if isinstance(document, dict) else None
     if kind is not None and not difflib.get_close_matches(str(kind), [COMPONENT], 1, 0.8):
         return None
-    where = f"{path}:{(_child(node, 'type') or node).start_mark.line + 1}"
+    where = f"{path}:{(child(node, 'type') or node).start_mark.line + 1}"
     problem = f"`type: {kind}`" if kind else "there is no `type`"
     error = SpecError(
         problem, rule=f"a pipeline's document has `type: {COMPONENT}`", fix=f"write {COMPONENT}", where=where
@@ -251,7 +251,7 @@ def _line(node: yaml.Node | None, location: Sequence[Any]) -> int:
     """Line (from 1) of the deepest node on the way to `location`."""
     line = node.start_mark.line if node is not None else 0
     for part in location:
-        found = _child(node, part)
+        found = child(node, part)
         if found is None:
             break
         node, line = found, _key_line(node, part, found)
@@ -264,7 +264,7 @@ def _key_line(node: yaml.Node | None, part: Any, found: yaml.Node) -> int:
     return found.start_mark.line
 
 
-def _child(node: yaml.Node | None, part: Any) -> yaml.Node | None:
+def child(node: yaml.Node | None, part: Any) -> yaml.Node | None:
     if isinstance(node, yaml.MappingNode):
         return next((value for key, value in node.value if key.value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):

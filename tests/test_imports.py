@@ -23,7 +23,7 @@ LAYERS = (
     ("automation", "presentation", "project", "scaffolding"),
     ("stages",),
     ("resources",),
-    ("detection", "spec", "specfile", "partitions"),
+    ("detection", "spec", "specediting", "specfile", "partitions"),
     ("source", "threshold"),
     ("strict",),
     ("operations",),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pynomaly_pipelines import __version__
-from pynomaly_pipelines.cli import exclusions, models, projects, quarantine, running, scores
+from pynomaly_pipelines.cli import exclusions, models, projects, quarantine, running, scores, suggestions
 from pynomaly_pipelines.operations.errors import PynomalyError
 
 
@@ -34,6 +34,7 @@ COMMANDS: tuple[click.Command, ...] = (
     projects.init,
     projects.new,
     projects.check,
+    suggestions.suggest,
     quarantine.quarantine,
     models.rollback,
     models.models,

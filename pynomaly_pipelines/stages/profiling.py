@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pynomaly_pipelines.operations.errors import NotEnoughData, SpecError
@@ -18,6 +16,7 @@ from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.columns import OWN_COLUMNS
 from pynomaly_pipelines.stages.ingestion import sample
 from pynomaly_pipelines.stages.paths import landed
+from pynomaly_pipelines.stages.yamltext import flow, number, outward
 
 _TYPES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl",
           ".ndjson": "jsonl", ".json": "jsonl"}  # fmt: skip
@@ -252,17 +251,17 @@ def _expectations(frame: pd.DataFrame, roles: _Roles) -> Iterator[str]:
     watched = [*roles.series, *(roles.values or roles.features)]
     always = [n for n in (*roles.key, *watched) if frame[n].notna().all() and n != roles.time]
     if always:
-        yield f"expect_column_values_to_not_be_null: {{column: {_yaml(always[0])}}}"
+        yield f"expect_column_values_to_not_be_null: {{column: {flow(always[0])}}}"
     sets = [n for n in watched if _is_text(frame[n]) and frame[n].nunique() <= _MOST_CATEGORIES]
     for name in sets[:_MOST_SETS]:
-        values = ", ".join(_yaml(value) for value in sorted(frame[name].dropna().unique()))
-        yield f"expect_column_values_to_be_in_set: {{column: {_yaml(name)}, value_set: [{values}], severity: warn}}"
+        values = ", ".join(flow(value) for value in sorted(frame[name].dropna().unique()))
+        yield f"expect_column_values_to_be_in_set: {{column: {flow(name)}, value_set: [{values}], severity: warn}}"
     numbers = [n for n in watched if pd.api.types.is_numeric_dtype(frame[n]) and frame[n].dtype != bool]
     for name in numbers[:_MOST_RANGES]:
         low, high = _range(frame[name])
         yield (
             f"expect_column_values_to_be_between: "
-            f"{{column: {_yaml(name)}, min_value: {low}, max_value: {high}, severity: warn}}"
+            f"{{column: {flow(name)}, min_value: {low}, max_value: {high}, severity: warn}}"
         )
 
 
@@ -270,21 +269,8 @@ def _range(column: pd.Series) -> tuple[str, str]:
     """The values seen, with as much room again on either side; what was never negative stays so."""
     low, high = float(column.min()), float(column.max())
     room = high - low
-    floor = 0.0 if 0 <= low <= room else _outward(low - room, down=True)
-    return _number(floor), _number(_outward(high + room, down=False))
-
-
-def _outward(value: float, *, down: bool) -> float:
-    """Rounded to two digits, away from the data."""
-    if value == 0:
-        return 0.0
-    unit = 10.0 ** (np.floor(np.log10(abs(value))) - 1)
-    return float((np.floor if down else np.ceil)(value / unit) * unit)
-
-
-def _number(value: float) -> str:
-    text = f"{value:.6g}"
-    return text if "e" not in text else (str(int(value)) if value == int(value) else f"{value:.12f}".rstrip("0"))
+    floor = 0.0 if 0 <= low <= room else outward(low - room, down=True)
+    return number(floor), number(outward(high + room, down=False))
 
 
 # ------------------------------------------------------------------------------------------------------ text
@@ -299,10 +285,10 @@ def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -
     yield "type: pynomaly_pipelines.components.DetectionPipeline"
     yield "attributes:"
     what, title = "points" if roles.values else "rows", name.replace("_", " ")
-    yield f"  description: {_yaml(f'Unusual {what} of {title}')}"
+    yield f"  description: {flow(f'Unusual {what} of {title}')}"
     if roles.kind == "series":
         yield "  kind: series # each value of each series is watched over time"
-    parts = ", ".join(f"{key}: {_yaml(value)}" for key, value in sorted(source.items(), key=lambda kv: kv[0] != "type"))
+    parts = ", ".join(f"{key}: {flow(value)}" for key, value in sorted(source.items(), key=lambda kv: kv[0] != "type"))
     yield f"  source: {{{parts}}}"
     yield from _time_lines(frame, roles, partition)
     yield from _role_lines(roles)
@@ -311,14 +297,14 @@ def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -
         yield "  expectations: # rows that break one go to quarantine, with the reason"
         yield from (f"    - {line}" for line in expectations)
     if roles.label:
-        yield f"  labels: {{column: {_yaml(roles.label)}}} # 1 for a known anomaly; no detector sees it"
+        yield f"  labels: {{column: {flow(roles.label)}}} # 1 for a known anomaly; no detector sees it"
 
 
 def _time_lines(frame: pd.DataFrame, roles: _Roles, partition: dict[str, Any]) -> Iterator[str]:
     if roles.time is None:
         yield "  # No column of times was found, so that all rows are one partition."
         return
-    yield f"  time: {_yaml(roles.time)}"
+    yield f"  time: {flow(roles.time)}"
     if _is_moment(frame[roles.time]):
         yield "  timezone: UTC # of times without an offset, and of the partitions' borders"
     for key, value in partition.items():
@@ -346,14 +332,4 @@ def _role_lines(roles: _Roles) -> Iterator[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    return "[" + ", ".join(_yaml(name) for name in names) + "]"
-
-
-def _yaml(value: object) -> str:
-    """A value inside a flow mapping; plain where that is safe."""
-    text = str(value)
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./%-]*( [A-Za-z0-9_./%-]+)*", text):
-        return json.dumps(text, ensure_ascii=False)
-    if isinstance(value, str) and text.lower() in ("true", "false", "yes", "no", "on", "off", "null", "y", "n"):
-        return json.dumps(text)
-    return text
+    return "[" + ", ".join(flow(name) for name in names) + "]"
