@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pynomaly_pipelines import __version__
-from pynomaly_pipelines.cli import exclusions, models, projects, quarantine, running, scores, suggestions
+from pynomaly_pipelines.cli import backtests, exclusions, models, projects, quarantine, running, scores, suggestions
 from pynomaly_pipelines.operations.errors import PynomalyError
 
 
@@ -39,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     models.rollback,
     models.models,
     exclusions.exclude,
+    backtests.backtest,
     projects.up,
     running.examples,
     running.demo,

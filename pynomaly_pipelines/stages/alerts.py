@@ -18,7 +18,7 @@ import pandas as pd
 from pynomaly_pipelines.stages.features import SERIES_SEPARATOR
 
 Period = Literal["day", "week", "month"]
-ENTITY, TIME, PLACE, SCORE, PERIOD = "entity", "time", "place", "score", "period"
+ENTITY, TIME, PLACE, SCORE, PERIOD, KNOWN = "entity", "time", "place", "score", "period", "known"
 
 
 def entities(series: pd.Series) -> pd.Series:
@@ -47,12 +47,14 @@ def alerts_of(rows: pd.DataFrame, quiet: int | None) -> pd.DataFrame:
     """Anomalous rows -> alerts: columns entity, time (of the first), end (time of the last), rows, score (the highest).
 
     Args:
-        rows: entity, time, place and score of anomalies only, in any order.
+        rows: entity, time, place and score of anomalies only, in any order; with a column `known` so has the result,
+            true where any row's is.
         quiet: ordinary places between two anomalies of an entity that make them two alerts; None: each row is one.
     """
+    marked = [KNOWN] if KNOWN in rows.columns else []
     if quiet is None:
-        alone = rows[[ENTITY, TIME, SCORE]].sort_values(TIME, kind="stable", ignore_index=True)
-        return alone.assign(end=alone[TIME], rows=1)[[ENTITY, TIME, "end", "rows", SCORE]]
+        alone = rows[[ENTITY, TIME, SCORE, *marked]].sort_values(TIME, kind="stable", ignore_index=True)
+        return alone.assign(end=alone[TIME], rows=1)[[ENTITY, TIME, "end", "rows", SCORE, *marked]]
     ordered = rows.sort_values([ENTITY, PLACE], kind="stable", ignore_index=True)
     new = (ordered[ENTITY] != ordered[ENTITY].shift()) | (ordered[PLACE].diff() > quiet)
     runs = ordered.groupby(new.cumsum().to_numpy())
@@ -63,6 +65,7 @@ def alerts_of(rows: pd.DataFrame, quiet: int | None) -> pd.DataFrame:
             "end": runs[TIME].max(),
             "rows": runs.size(),
             SCORE: runs[SCORE].max(),
+            **{name: runs[name].any() for name in marked},
         }
     )
     return found.sort_values(TIME, kind="stable", ignore_index=True)

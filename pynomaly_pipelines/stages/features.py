@@ -5,6 +5,7 @@ Training, evaluation, scoring and the service all come through here, so that a m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -190,16 +191,23 @@ def _event_ids(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
 
 def _event_labels(spec: PipelineSpec, table: pa.Table, events: pd.DataFrame, value: str = "") -> np.ndarray:
     """Label of each row; an event that names other `values` than this one leaves its rows unknown."""
+    labels = np.zeros(table.num_rows)
+    for event, inside in events_at(spec, table, events):
+        named = str(events["values"].iloc[event]) if "values" in events.columns else ""
+        shows = not named or not value or value in named.split(";")
+        labels = np.where(inside & (labels != 1), 1.0 if shows else np.nan, labels)
+    return labels
+
+
+def events_at(spec: PipelineSpec, table: pa.Table, events: pd.DataFrame) -> Iterator[tuple[int, np.ndarray]]:
+    """Position of each known event that any row lies in, and which rows do, bool[n]: by time and ids."""
     own = (*EVENT_COLUMNS, spec.time)
     ids = [name for name in events.columns if name in table.schema.names and name not in own]
     frame = table.select([*ids, spec.time]).to_pandas()
-    labels = np.zeros(len(frame))
-    for event in events.to_dict("records"):
+    for position, event in enumerate(events.to_dict("records")):
         inside = (frame[spec.time] >= event["start"]) & (frame[spec.time] < event["end"])
         for name in ids:
             if event[name]:
                 inside &= frame[name].astype("str").isin(event[name].split(";"))
-        named = str(event.get("values", ""))
-        shows = not named or not value or value in named.split(";")
-        labels = np.where(inside & (labels != 1), 1.0 if shows else np.nan, labels)
-    return labels
+        if inside.any():
+            yield position, inside.to_numpy()

@@ -33,7 +33,7 @@ def score_histogram(scores: np.ndarray, threshold: float, labels: np.ndarray | N
     axes.set_xlabel("score")
     if known.any():
         axes.legend(frameon=False)
-    return _png(figure)
+    return as_png(figure)
 
 
 def precision_recall(labels: np.ndarray, scores: np.ndarray, threshold: float) -> bytes:
@@ -52,7 +52,7 @@ def precision_recall(labels: np.ndarray, scores: np.ndarray, threshold: float) -
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.set_title(f"average precision {average_precision_score(y, s):.3f}", loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=7)
-    return _png(figure)
+    return as_png(figure)
 
 
 def series_scores(
@@ -76,7 +76,7 @@ def series_scores(
         axes.plot(times, values, color=GOOD, linewidth=0.7)
         axes.plot(times[over], values[over], ".", color=ALARM, markersize=4)
         axes.set_title(f"{name}: {over.sum()} anomalies", loc="left", fontsize=8)
-    return _png(figure, dpi=70)
+    return as_png(figure, dpi=70)
 
 
 def anomalies_over_time(counts: pd.Series) -> bytes:
@@ -89,7 +89,7 @@ def anomalies_over_time(counts: pd.Series) -> bytes:
     for key, value in high.items():
         axes.annotate(str(key), (counts.index.get_loc(key), value), fontsize=7, ha="center", color=ALARM)
     axes.set_title(f"{int(counts.sum()):,} anomalies in {len(counts):,} partitions", loc="left", fontsize=9)
-    return _png(figure)
+    return as_png(figure)
 
 
 def counted(counts: Mapping[str, int], title: str, limit: int = 12) -> bytes:
@@ -98,7 +98,7 @@ def counted(counts: Mapping[str, int], title: str, limit: int = 12) -> bytes:
     figure, axes = _canvas(6.2, 0.6 + 0.22 * max(3, len(largest)))
     axes.barh([_short(name) for name, _ in largest], [count for _, count in largest], color=GOOD)
     axes.set_title(title, loc="left", fontsize=9)
-    return _png(figure)
+    return as_png(figure)
 
 
 def rows_over_time(rows: Mapping[str, int], set_aside: Mapping[str, int], title: str, limit: int = 400) -> bytes:
@@ -112,7 +112,7 @@ def rows_over_time(rows: Mapping[str, int], set_aside: Mapping[str, int], title:
     marks = np.unique(np.linspace(0, max(0, len(keys) - 1), 8).astype(int))
     axes.set_xticks(marks[: len(keys)], [keys[mark] for mark in marks[: len(keys)]])
     axes.set_title(title, loc="left", fontsize=9)
-    return _png(figure)
+    return as_png(figure)
 
 
 def inline(png: bytes, title: str) -> str:
@@ -131,27 +131,31 @@ def _shade(axes: Any, times: np.ndarray, inside: np.ndarray) -> None:
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Any]:
-    figure, (axes,) = _subplots(width, height, 1)
+    figure, (axes,) = subplots(width, height, 1)
     return figure, axes
 
 
 def _grid(rows: int) -> tuple[Figure, list[Any]]:
-    return _subplots(8.0, 1.15 * max(1, rows) + 0.3, max(1, rows))
+    return subplots(8.0, 1.15 * max(1, rows) + 0.3, max(1, rows))
 
 
-def _subplots(width: float, height: float, rows: int) -> tuple[Figure, list[Any]]:
+def subplots(
+    width: float, height: float, rows: int, heights: tuple[float, ...] | None = None
+) -> tuple[Figure, list[Any]]:
+    """A figure (inches) of plots above each other, which share the axis below; `heights` in proportion."""
     from matplotlib.figure import Figure
 
     # No pyplot: its figures are global state, and runs share a process.
     figure = Figure(figsize=(width, height), layout="constrained")
-    found = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    found = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes in found:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=7, colors=INK)
     return figure, list(found)
 
 
-def _png(figure: Figure, dpi: int = 80) -> bytes:
+def as_png(figure: Figure, dpi: int = 80) -> bytes:
+    """The figure as a small PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return _fewer_colours(buffer.getvalue())

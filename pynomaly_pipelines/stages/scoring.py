@@ -55,11 +55,26 @@ def score(
         NoChampion: nothing was promoted yet.
         SignatureError: the rows lack columns of the model.
     """
-    version = registry.champion(spec.name)
-    scorer = registry.load(version)
-    version = in_force(spec, lake, registry, version, scorer)
     keys = [partition.key for partition in partitions]
-    table = lake.read(spec.name, "validated", partitions=keys)
+    version, scored, schema = assess(spec, partitions, lake, registry)
+    scored["run_id"] = run_id
+    scored["scored_at"] = pd.Timestamp(datetime.now(UTC)).floor("ms")
+    commit = lake.replace(spec.name, "scores", keys, to_arrow(spec, scored, schema))
+    return _report(spec, scored, keys, version, commit)
+
+
+def assess(
+    spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, registry: Registry
+) -> tuple[Version, pd.DataFrame, pa.Schema]:
+    """What the champion says of partitions, nothing written: itself, the scored rows, the schema of the validated ones.
+
+    Raises:
+        NoChampion, SignatureError: as `score`.
+    """
+    champion = registry.champion(spec.name)
+    scorer = registry.load(champion)
+    version = in_force(spec, lake, registry, champion, scorer)
+    table = lake.read(spec.name, "validated", partitions=[partition.key for partition in partitions])
     try:
         scored = assess_rows(spec, scorer, table, _past(spec, partitions, lake, scorer), version.threshold)
     except SignatureError as error:
@@ -68,12 +83,7 @@ def score(
             rule=error.rule,
             fix=f"train one on the columns as they are now: `pynomaly run {spec.name} --train`",
         ) from error
-    scored["model_version"] = version.number
-    scored["model_run_id"] = version.run_id
-    scored["run_id"] = run_id
-    scored["scored_at"] = pd.Timestamp(datetime.now(UTC)).floor("ms")
-    commit = lake.replace(spec.name, "scores", keys, to_arrow(spec, scored, table.schema))
-    return _report(spec, scored, keys, version, commit)
+    return version, scored.assign(model_version=version.number, model_run_id=version.run_id), table.schema
 
 
 def assess_rows(

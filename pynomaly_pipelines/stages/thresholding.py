@@ -201,7 +201,7 @@ def _labelled(spec: PipelineSpec, lake: Lake, scorer: Scorer, window: Window) ->
     frame = split.holdout
     if spec.kind == "series":
         frame = pd.concat([split.history, split.holdout], ignore_index=True)[[TIMESTAMP, SERIES, VALUE]]
-    scores = scorer.score(frame)[len(frame) - len(split.holdout) :]
+    scores = split.judged(scorer.score(frame)[len(frame) - len(split.holdout) :])
     labels = split.holdout_labels
     return scores, labels if labels is not None else np.full(len(scores), np.nan)
 
