@@ -21,6 +21,7 @@ from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.registry import CHALLENGER, CHAMPION, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.alerts import ENTITY, KNOWN, PLACE, SCORE, TIME, Places, alerts_of, entities
 from pynomaly_pipelines.stages.arrived import Arrival, arrivals
 from pynomaly_pipelines.stages.columns import SOURCE
@@ -161,7 +162,7 @@ def backtest(
             rule="a backtest replays validated partitions, one after another",
             fix=f"run `pynomaly run {spec.name}` first, and choose from {known[0]} to {known[-1]}" if known else "",
         )
-    replay = _Replay(spec, store, Backtest(spec, chosen[0], chosen[-1]), observe)
+    replay = _Replay(spec, live, store, Backtest(spec, chosen[0], chosen[-1]), observe)
     total = sum(key <= last for key in known)
     for done, arrival in enumerate(arrivals(spec, live)):
         if arrival.partition.key > last:
@@ -175,14 +176,16 @@ def backtest(
 class _Replay:
     """The store of a replay, its clock, and what came of it so far."""
 
-    def __init__(self, spec: PipelineSpec, store: tuple[Lake, Registry], result: Backtest, observe: Observer) -> None:
+    def __init__(
+        self, spec: PipelineSpec, live: Lake, store: tuple[Lake, Registry], result: Backtest, observe: Observer
+    ) -> None:
         self._spec = spec
         self._lake, self._registry = store
         self.result = result
         self._observe = observe
         self._clock = _Clock(spec)
         self._places = Places()
-        self._tried = False
+        self._left_out = [known for known in exclusions.read(spec, live) if known.source in ("manual", "feedback")]
         labels = spec.labels
         self._events = read_events(spec) if labels is not None and labels.events is not None else None
         self._found = [] if self._events is None else [_event(row) for _, row in self._events.iterrows()]
@@ -211,6 +214,9 @@ class _Replay:
     def _train(self, moment: datetime, why: str) -> None:
         if not self._lake.exists(self._spec.name, "validated"):
             return
+        # What people left out of training counts as known from its end on, as events do.
+        over = [known for known in self._left_out if known.end <= moment]
+        exclusions.add(self._spec, self._lake, over)
         try:
             versions = train(self._spec, self._lake, self._registry)
             evaluate(self._spec, self._lake, self._registry)

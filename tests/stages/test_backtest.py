@@ -16,6 +16,7 @@ from pynomaly_pipelines.operations.errors import DataError, NotEnoughData
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.registry import CHALLENGER, CHAMPION, Registry
 from pynomaly_pipelines.resources.tables import Lake
+from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.backtest import Backtest, backtest
 from pynomaly_pipelines.stages.evaluation import evaluate
 from pynomaly_pipelines.stages.registration import register
@@ -212,6 +213,18 @@ def test_known_events_are_caught_or_missed(tmp_path: Path, new_registry: NewRegi
     assert (early.points, early.first) == (0, None)
     alerts = replayed.found.alerts()
     assert alerts.loc[alerts["known"], "entity"].tolist() == ["north"]
+
+
+def test_what_people_left_out_of_training_is_left_out(tmp_path: Path, new_registry: NewRegistry) -> None:
+    small = records(6, **SHOP)
+    live = Lake(str(tmp_path / "live"))
+    small.fill(live)
+    day = datetime(2025, 1, 2, tzinfo=UTC)
+    exclusions.add(small.spec, live, [exclusions.Exclusion(day, day + timedelta(days=1), reason="outage")])
+    store = (Lake(str(tmp_path / "store")), new_registry(tmp_path / "registry"))
+    found = backtest(small.spec, live, "", "~", store)
+    # A fifth day is needed for 200 rows.
+    assert [(t.last, t.partitions) for t in found.trainings if t.challenger is not None] == [("2025-01-05", 4)]
 
 
 def test_what_can_not_be_replayed_is_told(lake: Lake, registry: Registry) -> None:
