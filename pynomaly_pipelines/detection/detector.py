@@ -146,21 +146,21 @@ class Detector:
         own = frozen.raw(probes)
         if n >= ONE_SPLIT:
             fold = order[: n // 4]
-            return self._unseen(training, fold, probes, own), f"{fold.size:,} held-out training rows"
-        scores = [self._unseen(training, fold, probes, own) for fold in np.array_split(order, FOLDS)]
+            return self._unseen(training, fold, frozen, probes, own), f"{fold.size:,} held-out training rows"
+        scores = [self._unseen(training, fold, frozen, probes, own) for fold in np.array_split(order, FOLDS)]
         return np.concatenate(scores), f"training rows, held out in {FOLDS} folds"
 
-    def _unseen(self, training: _Training, fold: Ints, probes: Floats, own: Floats) -> Floats:
+    def _unseen(self, training: _Training, fold: Ints, frozen: Frozen, probes: Floats, own: Floats) -> Floats:
         """float64[fold]: scores by a detector fitted on the other rows, on the scale of the one fitted on all.
 
         Raw scales move with the number of rows (OCSVM, LODA). `own` are the final detector's scores of `probes`,
-        rows that neither has seen; the fold's are brought to the same median and 0.95 quantile.
+        rows that neither has seen; the fold's are brought to the same marks.
         """
-        frozen = self._frozen(training.without(fold))
-        low, middle, high = np.quantile(frozen.raw(probes), [0.25, 0.5, 0.95])
-        own_low, own_middle, own_high = np.quantile(own, [0.25, 0.5, 0.95])
+        apart = self._frozen(training.without(fold))
+        low, mark, high = _marks(apart, apart.raw(probes))
+        own_low, own_mark, own_high = _marks(frozen, own)
         stretch = (own_high - own_low) / (high - low) if high > low and own_high > own_low else 1.0
-        aligned: Floats = own_middle + (frozen.raw(training.x[fold]) - middle) * stretch
+        aligned: Floats = own_mark + (apart.raw(training.x[fold]) - mark) * stretch
         return aligned
 
     def _evidence(self, rows: _Rows, fitted: int, held_out: str) -> Evidence:
@@ -263,6 +263,16 @@ def _between(x: Floats, seed: int) -> Floats:
     first, second = (np.take_along_axis(x, generator.integers(0, len(x), (rows, x.shape[1])), axis=0) for _ in "ab")
     cells: Floats = first + (second - first) * generator.uniform(-0.5, 1.5, (rows, x.shape[1]))
     return cells
+
+
+def _marks(frozen: Frozen, raw: Floats) -> tuple[float, float, float]:
+    """Low end, mark and high end of a raw scale, by the scores of probes: quartile, median, 0.95 quantile.
+
+    A scale with a ceiling is held by it: many rows share the ceiling, and folds whose ceilings lay side by side would
+    make of these a ranking that says nothing.
+    """
+    low, middle, high = (float(q) for q in np.quantile(raw, [0.25, 0.5, 0.95]))
+    return (low, middle, high) if frozen.ceiling == np.inf else (low, frozen.ceiling, frozen.ceiling)
 
 
 def _one_a_row(name: str, values: ArrayLike, rows: int) -> Floats:

@@ -168,7 +168,10 @@ OFFERS = {
             "Distance to the nearest of a few sampled rows (Sugiyama & Borgwardt 2013).",
             seed="random_state",
             counted=("subset_size", 20),
-            limits=("Distances are in the columns' own units.",),
+            limits=(
+                "Distances are in the columns' own units.",
+                "Which few rows are drawn moves all scores: with ten, twice as many rows may exceed a threshold.",
+            ),
         ),
     )
 }

@@ -47,6 +47,11 @@ class Frozen:
     saturates: ClassVar[bool] = False
     """True where the raw score stops growing outside the training range, however far a row lies."""
 
+    @property
+    def ceiling(self) -> float:
+        """The raw score of a row that lies infinitely far from all training rows; ∞ where it has no limit in sight."""
+        return np.inf
+
     def raw(self, x: Floats) -> Floats:
         """float64[n, d] -> float64[n], higher = more anomalous."""
         raise NotImplementedError

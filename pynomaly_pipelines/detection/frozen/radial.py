@@ -49,6 +49,10 @@ class Radial(Frozen):
         points = np.ascontiguousarray(rows.T)
         return cls(points, np.ones(rows.shape[0]), 0.5 / width**2, float(constant), True)
 
+    @property
+    def ceiling(self) -> float:
+        return np.inf if self.logarithm else self.constant
+
     def raw(self, x: Floats) -> Floats:
         from pynomaly_pipelines.detection.frozen import kernels
 
