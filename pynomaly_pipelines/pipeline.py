@@ -15,7 +15,7 @@ from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, READABLE, R
 from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, PynomalyError, SourceError
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
-from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource, resources
+from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeResource, RegistryResource, resources
 from pynomaly_pipelines.spec import PipelineSpec
 
 PARTITIONED = ("raw", "validated", "quarantine", "scores")
@@ -198,7 +198,10 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
         backfill_policy=wiring.backfill,
         retry_policy=wiring.retries,
     )
-    def validated(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
+    def validated(
+        context: dg.AssetExecutionContext, lake: LakeResource, data_docs: DataDocsResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.data_docs import write_docs
         from pynomaly_pipelines.stages.releasing import Change, release
         from pynomaly_pipelines.stages.validation import validate
 
@@ -211,6 +214,7 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
                 report = validate(spec, partitions, tables, note)
             else:
                 report, changes = release(spec, partitions, tables, note)
+            docs = write_docs(spec, report, data_docs.open())
         for noun, rows in (
             ("validated", report.valid_per_partition),
             ("quarantine", report.quarantined_per_partition),
@@ -222,7 +226,7 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
         )
         yield dg.MaterializeResult(
             asset_key=wiring.key("validated"),
-            metadata=presentation.of_validation(spec, tables, report) | presentation.of_release(by, changes),
+            metadata=presentation.of_validation(spec, tables, report, docs) | presentation.of_release(by, changes),
             check_results=presentation.validation_checks(report, EXPECTATIONS, ACCEPTED, REFUSED),
         )
 

@@ -85,8 +85,8 @@ def readable_check(report: IngestReport, refused: str) -> dg.AssetCheckResult:
     )
 
 
-def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> Metadata:
-    """What `validated` shows."""
+def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport, docs: str | None) -> Metadata:
+    """What `validated` shows; `docs` is the address of its Data Docs."""
     keys = sorted(report.partitions)
     return {
         **_table(spec, lake, "validated", report.validated, keys),
@@ -96,6 +96,7 @@ def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport) -> M
             "valid rows by partition, quarantined ones in red",
         ),
         "report": dg.MetadataValue.md(report.markdown()),
+        **({"data_docs": dg.MetadataValue.url(docs)} if docs else {}),
     }
 
 

@@ -73,6 +73,7 @@ class Stack:
         self.port = free_port(port)
         self.mlflow_port = free_port(mlflow_port)
         self._code_port = free_port(4266)
+        self.docs_port = free_port(5050)
         self._environment = self._variables(live)
         self._stopping = False
         self.services = self._services()
@@ -99,6 +100,7 @@ class Stack:
                 return 0 if self._stopping else 1
         say(f"Dagster   http://{HOST}:{self.port}")
         say(f"MLflow    http://{HOST}:{self.mlflow_port}")
+        say(f"Data Docs http://{HOST}:{self.docs_port}")
         say("Ctrl-C stops everything.")
         while not self._stopping:
             dead = [s for s in self.services if not s.running]
@@ -144,6 +146,7 @@ class Stack:
             PYNOMALY_PROJECT=str(settings.project),
             PYNOMALY_LIVE="1" if live or settings.live else "0",
             PYNOMALY_REGISTRY_UI=f"http://{HOST}:{self.mlflow_port}",
+            PYNOMALY_DATA_DOCS_UI=f"http://{HOST}:{self.docs_port}",
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
             MLFLOW_DISABLE_TELEMETRY="true",
             PYTHONUNBUFFERED="1",
@@ -162,9 +165,12 @@ class Stack:
         daemon = [script("dagster-daemon"), "run", "-w", str(workspace)]
         store = ["--backend-store-uri", settings.registry, "--default-artifact-root", settings.artifacts]
         mlflow = [script("mlflow"), "server", "--host", HOST, "--port", str(self.mlflow_port), "--workers", "1", *store]
+        settings.data_docs.mkdir(parents=True, exist_ok=True)
+        docs = [sys.executable, "-m", "http.server", str(self.docs_port), "--bind", HOST]
         return [
             Service("code server", [*code, "--location-name", LOCATION], logs / "code_server.log", self._code_port),
             Service("MLflow UI", mlflow, logs / "mlflow.log", self.mlflow_port),
+            Service("Data Docs", [*docs, "--directory", str(settings.data_docs)], logs / "docs.log", self.docs_port),
             Service("Dagster webserver", web, logs / "webserver.log", self.port),
             Service("Dagster daemon", daemon, logs / "daemon.log"),
         ]

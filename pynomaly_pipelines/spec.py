@@ -138,6 +138,8 @@ class Validation(Strict):
     """Largest share of a partition's rows that may be quarantined before the partition is refused."""
     min_rows: Annotated[int, Field(ge=0)] = 1
     """Fewest valid rows a partition may have."""
+    docs: Annotated[int, Field(ge=0)] = 400
+    """Partitions whose page of Data Docs is kept, the latest ones; 0 writes none."""
 
 
 # -------------------------------------------------------------------------------------------------- training

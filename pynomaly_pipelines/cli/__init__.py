@@ -35,6 +35,7 @@ COMMANDS: tuple[click.Command, ...] = (
     projects.new,
     projects.check,
     suggestions.suggest,
+    projects.docs,
     quarantine.quarantine,
     models.rollback,
     models.models,

@@ -96,3 +96,24 @@ def up(live: bool, port: int, mlflow_port: int) -> None:
     from pynomaly_pipelines.serving_locally import Stack
 
     sys.exit(Stack(Project.current(), live=live, port=port, mlflow_port=mlflow_port).run(click.echo))
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--partition", help="The page of one partition; by default the list of all.")
+@click.option("--open", "opened", is_flag=True, help="Open it in the browser.")
+def docs(pipeline: str, partition: str | None, opened: bool) -> None:
+    """Say where the Data Docs of PIPELINE are: how each partition was validated, as HTML."""
+    from pynomaly_pipelines.resources.docs import INDEX, DataDocs
+
+    project = Project.current()
+    path = DataDocs(project.settings.data_docs).path(project.pipeline(pipeline).name, partition or INDEX)
+    if not path.exists():
+        raise SpecError(
+            f"there is no {path}",
+            rule="a page is written when a partition is validated, unless `validation.docs` is 0",
+            fix=f"pynomaly run {pipeline}",
+        )
+    click.echo(str(path))
+    if opened:
+        click.launch(path.as_uri())

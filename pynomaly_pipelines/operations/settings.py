@@ -23,6 +23,10 @@ class Settings:
     """PYNOMALY_ARTIFACTS: where MLflow keeps new models. Default: `artifacts` in the home."""
     registry_ui: str
     """PYNOMALY_REGISTRY_UI: address of the MLflow UI, for links."""
+    data_docs: Path
+    """PYNOMALY_DATA_DOCS: folder of the pages on validations. Default: `data_docs` in the home."""
+    data_docs_ui: str
+    """PYNOMALY_DATA_DOCS_UI: address that folder is served at, for links. Default: none, links lead to the files."""
     dagster_home: Path | None
     """DAGSTER_HOME: Dagster's own folder. Default: `dagster` in the home."""
     live: bool
@@ -41,6 +45,8 @@ class Settings:
             registry=env.get("PYNOMALY_REGISTRY", f"sqlite:///{home / 'registry.db'}"),
             artifacts=env.get("PYNOMALY_ARTIFACTS", str(home / "artifacts")),
             registry_ui=env.get("PYNOMALY_REGISTRY_UI", "http://127.0.0.1:5000"),
+            data_docs=project / env["PYNOMALY_DATA_DOCS"] if "PYNOMALY_DATA_DOCS" in env else home / "data_docs",
+            data_docs_ui=env.get("PYNOMALY_DATA_DOCS_UI", ""),
             dagster_home=Path(env["DAGSTER_HOME"]) if "DAGSTER_HOME" in env else None,
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
         )

@@ -1,4 +1,4 @@
-"""Settings -> lake and registry as Dagster resources; the plain classes beside this file do the work."""
+"""Settings -> lake, registry and Data Docs as Dagster resources; the plain classes beside this file do the work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from pynomaly_pipelines.operations.settings import Settings
+from pynomaly_pipelines.resources.docs import DataDocs
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 
@@ -41,10 +42,22 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Registry(self.tracking_uri, self.artifacts, self.ui, Path(self.cache) if self.cache else None)
 
 
+class DataDocsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the pages on validations are, and the address they are served at."""
+
+    folder: str
+    ui: str = ""
+
+    def open(self) -> DataDocs:
+        """The pages."""
+        return DataDocs(Path(self.folder), self.ui)
+
+
 def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
     """The resources a pipeline's assets ask for, by the names they ask with."""
     return {
         "lake": LakeResource(root=settings.lake, project=str(settings.project)),
+        "data_docs": DataDocsResource(folder=str(settings.data_docs), ui=settings.data_docs_ui),
         "registry": RegistryResource(
             tracking_uri=settings.registry,
             artifacts=settings.artifacts,

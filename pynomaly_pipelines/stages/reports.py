@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pynomaly_pipelines.resources.tables import Commit
 from pynomaly_pipelines.spec import Severity
@@ -19,6 +19,8 @@ class PartitionCounts:
 
     valid: int
     quarantined: int
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Reason -> quarantined rows, most frequent first."""
 
 
 @dataclass(frozen=True)

@@ -300,7 +300,9 @@ def _written(
         rows=raw.num_rows,
         valid=good.num_rows,
         quarantined=aside.num_rows,
-        partitions={key: PartitionCounts(valid.get(key, 0), quarantined.get(key, 0)) for key in keys},
+        partitions={
+            key: PartitionCounts(valid.get(key, 0), quarantined.get(key, 0), verdict.kinds_in(key)) for key in keys
+        },
         refused=tuple(refusals),
         results=tuple(results),
         reasons=verdict.kinds,

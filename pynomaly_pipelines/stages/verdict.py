@@ -67,6 +67,15 @@ class Verdict:
             counts[reason.kind] += len(reason.positions)
         return dict(counts.most_common())
 
+    def kinds_in(self, key: str) -> dict[str, int]:
+        """The same for one partition."""
+        if key not in self.keys:
+            return {}
+        code, counts = self.keys.index(key), Counter[str]()
+        for reason in self._reasons:
+            counts[reason.kind] += int(np.count_nonzero(self.partition_of[reason.positions] == code))
+        return {kind: count for kind, count in counts.most_common() if count}
+
     def only_of(self, kinds: set[str]) -> np.ndarray:
         """Mask of the rows that have reasons, all of these kinds."""
         mask = self._bad.copy()

@@ -84,7 +84,7 @@ def scored(lake: Lake) -> dict[str, int]:
 
 def test_from_files_to_scores_without_a_hand(up: Up, drop: Callable[[int], None]) -> None:
     lake = Lake(str(up.project / ".pynomaly" / "lake"))
-    up.wait_until(lambda: len(up.urls()) == 2, 240, "start")
+    up.wait_until(lambda: len(up.urls()) == 3, 240, "start")
 
     # Seven days lie there: ingested, a model trained, judged, promoted, and every day scored.
     first_week = {f"2025-03-{day:02}": 120 for day in range(1, 8)}
@@ -111,7 +111,7 @@ def look_at(up: Up) -> None:
         return
     from playwright.sync_api import sync_playwright
 
-    dagster, mlflow = up.urls()
+    dagster, mlflow, docs = up.urls()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
@@ -120,6 +120,9 @@ def look_at(up: Up) -> None:
             page.get_by_text(noun, exact=True).first.wait_for(timeout=60_000)
         page.goto(f"{mlflow}/#/models/orders")
         page.get_by_text("champion").first.wait_for(timeout=60_000)
+        page.goto(f"{docs}/orders/index.html")
+        page.get_by_role("link").first.click()
+        page.get_by_role("heading", name="Expectations").wait_for(timeout=60_000)
         browser.close()
 
 
