@@ -17,6 +17,7 @@ Infinite values are missing at training, and at scoring lie a billion training r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, cast
@@ -68,7 +69,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class _Encoding:
+class _Encoding(ABC):
     """How one column becomes features, and what is usual in it."""
 
     name: str
@@ -76,9 +77,9 @@ class _Encoding:
     kind: ClassVar[Kind]
 
     @property
+    @abstractmethod
     def width(self) -> int:
         """Features without the one for missing values."""
-        raise NotImplementedError
 
     @property
     def features(self) -> int:
@@ -92,12 +93,12 @@ class _Encoding:
             return body
         return np.column_stack([body, missing.astype(np.float64)])
 
-    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
-        raise NotImplementedError
+    @abstractmethod
+    def _body(self, values: pd.Series) -> tuple[Floats, Bools]: ...
 
+    @abstractmethod
     def usual(self) -> str:
         """What is usual in this column, for people."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -22,7 +23,7 @@ KINDS = {
 """What a saved scorer's `kind` is loaded by; imported only when such a scorer is."""
 
 
-class Scorer:
+class Scorer(ABC):
     """The frozen form of a detector: deterministic, row-independent, arrays and JSON.
 
     Subclasses set `kind` and give `state` and `from_state`, the values and arrays they are saved as.
@@ -31,56 +32,56 @@ class Scorer:
     kind: ClassVar[str]
 
     @property
+    @abstractmethod
     def detector(self) -> str:
         """`auto` or the PyOD name."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """The settings it was trained with, as JSON values."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def columns(self) -> tuple[Column, ...]:
         """The signature: names and kinds of the columns it reads."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def rows_fitted(self) -> int:
         """Rows the detector was fitted on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, frame: pd.DataFrame) -> Floats:
         """Calibrated scores in [0, 1), float64[n]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw_score(self, frame: pd.DataFrame) -> Floats:
         """The detector's own scores, float64[n], higher = more anomalous."""
-        raise NotImplementedError
 
     def explain(self, frame: pd.DataFrame, top: int = 3) -> Explanation:
         """The `top` columns of each row's score."""
         return self.assess(frame, top).explanation
 
+    @abstractmethod
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
         """Raw score, score and explanation together, encoding the rows once."""
-        raise NotImplementedError
 
     def score_at_tail(self, p: float) -> float:
         """The score that a share `p` of ordinary rows exceeds: the threshold of an alert budget."""
         return score_at_tail(p)
 
+    @abstractmethod
     def card(self) -> str:
         """The model card, Markdown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """JSON values and arrays that `from_state` rebuilds the scorer from."""
-        raise NotImplementedError
 
     @classmethod
-    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self:
-        raise NotImplementedError
+    @abstractmethod
+    def from_state(cls, values: dict[str, Any], arrays: dict[str, AnyArray]) -> Self: ...
 
     def save(self, folder: str | Path) -> None:
         """Write ``scorer.json`` and ``arrays.npz`` into `folder`, made where missing."""

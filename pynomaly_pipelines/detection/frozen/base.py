@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self, cast
 
@@ -35,7 +36,7 @@ FAMILIES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Frozen:
+class Frozen(ABC):
     """A fitted detector as data.
 
     Fields that are arrays go into the ``.npz``, the others into the JSON, so a family states its fields and is
@@ -52,13 +53,13 @@ class Frozen:
         """The raw score of a row that lies infinitely far from all training rows; ∞ where it has no limit in sight."""
         return np.inf
 
+    @abstractmethod
     def raw(self, x: Floats) -> Floats:
         """float64[n, d] -> float64[n], higher = more anomalous."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contributions(self, x: Floats) -> Floats:
         """float64[n, d] -> float64[n, d] ≥ 0: what each feature adds to a row's raw score."""
-        raise NotImplementedError
 
     def explained(self, x: Floats) -> tuple[Floats, Floats]:
         """`raw` and `contributions` of the same rows; overridden where both come out of one pass."""
