@@ -25,11 +25,14 @@ AUTO = Offer(
     "auto",
     "",
     "",
-    "Ensemble of neighbours, Mahalanobis distances and oblique isolation forests (`ensemble.py`): each raw score "
-    "becomes -log10 of the share of training rows that reach it, and the three kinds are added up.",
+    "Ensemble of neighbours and Mahalanobis distances (`ensemble.py`): each raw score "
+    "becomes -log10 of the share of training rows that reach it, and both kinds are added up, neighbours twice.",
     most_rows=20_000,
     least_rows=8,
-    limits=("Anomalies among more than a tenth of the training rows count as ordinary.",),
+    limits=(
+        "Anomalies among more than three tenths of the training rows count as ordinary, as do those in a dense "
+        "cluster of more than a twentieth.",
+    ),
 )
 FOLDS = 5
 PROBES = 500

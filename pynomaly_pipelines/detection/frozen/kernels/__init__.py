@@ -43,6 +43,7 @@ from pynomaly_pipelines.detection.frozen.kernels.neighbours import (
     prefix_means,
 )
 from pynomaly_pipelines.detection.frozen.kernels.oblique import walk_oblique, walk_oblique_drops
+from pynomaly_pipelines.detection.frozen.kernels.spaces import tempered
 from pynomaly_pipelines.detection.frozen.kernels.tables import (
     histogram,
     marginals,
@@ -75,6 +76,7 @@ __all__ = [
     "row_sums",
     "squared_distances",
     "tail_levels",
+    "tempered",
     "walk",
     "walk_drops",
     "walk_heap_drops",
