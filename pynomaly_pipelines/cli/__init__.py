@@ -7,7 +7,17 @@ from typing import Any
 import click
 
 from pynomaly_pipelines import __version__
-from pynomaly_pipelines.cli import backtests, exclusions, models, projects, quarantine, running, scores, suggestions
+from pynomaly_pipelines.cli import (
+    backtests,
+    exclusions,
+    models,
+    projects,
+    quarantine,
+    running,
+    scores,
+    suggestions,
+    thresholds,
+)
 from pynomaly_pipelines.operations.errors import PynomalyError
 
 
@@ -40,6 +50,7 @@ COMMANDS: tuple[click.Command, ...] = (
     models.rollback,
     models.models,
     exclusions.exclude,
+    thresholds.threshold,
     backtests.backtest,
     projects.up,
     running.examples,

@@ -204,7 +204,10 @@ def events_at(spec: PipelineSpec, table: pa.Table, events: pd.DataFrame) -> Iter
     own = (*EVENT_COLUMNS, spec.time)
     ids = [name for name in events.columns if name in table.schema.names and name not in own]
     frame = table.select([*ids, spec.time]).to_pandas()
+    first, last = frame[spec.time].min(), frame[spec.time].max()
     for position, event in enumerate(events.to_dict("records")):
+        if not (event["start"] <= last and event["end"] > first):
+            continue
         inside = (frame[spec.time] >= event["start"]) & (frame[spec.time] < event["end"])
         for name in ids:
             if event[name]:

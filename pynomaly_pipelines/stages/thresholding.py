@@ -22,7 +22,16 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages import thresholds
 from pynomaly_pipelines.stages.alerts import ENTITY, PLACE, SCORE, TIME, Places, entities
-from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, VALUE, detector_frame
+from pynomaly_pipelines.stages.features import (
+    ORIGIN,
+    SERIES,
+    TIMESTAMP,
+    VALUE,
+    detector_frame,
+    events_at,
+    labels_of,
+    read_events,
+)
 from pynomaly_pipelines.stages.thresholds import LOWEST, Derived, History, in_words, setting
 from pynomaly_pipelines.stages.training import Window, read_sampled, read_window
 from pynomaly_pipelines.threshold import AlertBudget, Threshold
@@ -108,12 +117,16 @@ def tags_of(rule: Threshold, derived: Derived) -> dict[str, str]:
 def in_force(spec: PipelineSpec, lake: Lake, registry: Registry, version: Version, scorer: Scorer) -> Version:
     """The version with the threshold that the rule in force gives it; derived and noted if the rule was changed."""
     rule, who = rule_of(spec, registry)
-    known = version.tags.get("threshold_setting")
-    if known is None or known == setting(rule):
+    if is_current(version, rule):
         return version
     window = Window.from_json(version.tags["window"], lake, spec.name)
     derived = derive_or_fall_back(spec, rule, scorer, lake, window)
     return _note(registry, version, rule, derived, who, "the rule was changed")
+
+
+def is_current(version: Version, rule: Threshold) -> bool:
+    """Whether a version's threshold follows from a rule; one that was set by hand in the registry stays."""
+    return version.tags.get("threshold_setting") in (None, setting(rule))
 
 
 def accept(
@@ -143,11 +156,22 @@ def up_to_now(spec: PipelineSpec, lake: Lake, window: Window) -> Window:
 
 
 def history_of(
-    spec: PipelineSpec, lake: Lake, scorer: Scorer, budget: AlertBudget, window: Window, floor: float = LOWEST
+    spec: PipelineSpec,
+    lake: Lake,
+    scorer: Scorer,
+    budget: AlertBudget,
+    window: Window,
+    *,
+    floor: float = LOWEST,
+    known: bool = False,
 ) -> History:
     """What a scorer says of the periods that a budget is tried on: the latest up to the end of a window.
 
     Records: at most `training.max_rows` rows, drawn per partition. Series are read whole, with the past they need.
+
+    Args:
+        floor: only rows that score at least this much are kept.
+        known: whether to look which of them are known anomalies.
     """
     stretch = _stretch(spec, lake, scorer, budget, window)
     tables = [table for _, table in read_sampled(spec, lake, stretch)]
@@ -155,7 +179,11 @@ def history_of(
         rows = _scored_points(spec, tables, scorer)
     else:
         rows = pd.concat([_scored_rows(spec, table, scorer) for table in tables], ignore_index=True)
+    if known and spec.labels is not None:
+        rows = rows.assign(event=_known(spec, tables))
     rows = rows[rows[SCORE].notna() & rows[TIME].notna()]
+    if spec.kind == "series":
+        rows = rows.assign(place=Places().of(rows[ENTITY], rows[TIME]))
     last = Calendar(spec).partition(stretch.partitions[-1]).end
     counts = lake.counts(spec.name, "validated", version=window.table_version)
     there = sum(counts[key] for key in stretch.partitions)
@@ -167,6 +195,7 @@ def history_of(
         weight=max(1.0, there / max(1, sum(table.num_rows for table in tables))),
         quiet=budget.quiet if spec.kind == "series" else None,
         floor=floor,
+        known=int(rows.loc[rows["event"] >= 0, "event"].nunique()) if "event" in rows else None,
     )
 
 
@@ -185,14 +214,31 @@ def _stretch(spec: PipelineSpec, lake: Lake, scorer: Scorer, budget: AlertBudget
 def _scored_points(spec: PipelineSpec, tables: list[pa.Table], scorer: Scorer) -> pd.DataFrame:
     frames = [detector_frame(spec, table)[[TIMESTAMP, SERIES, VALUE]] for table in tables]
     points = pd.concat(frames, ignore_index=True)
-    found = pd.DataFrame({ENTITY: entities(points[SERIES]), TIME: points[TIMESTAMP], SCORE: scorer.score(points)})
-    found = found[found[SCORE].notna()].reset_index(drop=True)
-    return found.assign(place=Places().of(found[ENTITY], found[TIME]))
+    return pd.DataFrame({ENTITY: entities(points[SERIES]), TIME: points[TIMESTAMP], SCORE: scorer.score(points)})
 
 
 def _scored_rows(spec: PipelineSpec, table: pa.Table, scorer: Scorer) -> pd.DataFrame:
     scores = scorer.score(detector_frame(spec, table))
     return pd.DataFrame({ENTITY: "", TIME: table[spec.time].to_pandas(), PLACE: 0, SCORE: scores})
+
+
+def _known(spec: PipelineSpec, tables: list[pa.Table]) -> np.ndarray:
+    """int64[n]: the number of the known event each row or point lies in, or of the labelled row itself; -1 for none."""
+    found: list[np.ndarray] = []
+    events = read_events(spec) if spec.labels is not None and spec.labels.events is not None else None
+    for table in tables:
+        frame = detector_frame(spec, table)
+        numbers = np.full(len(frame), -1)
+        if events is None:
+            labels = labels_of(spec, table, frame)
+            marked = np.zeros(len(frame), dtype=bool) if labels is None else np.nan_to_num(labels) == 1
+            numbers[marked] = sum(len(before) for before in found) + np.flatnonzero(marked)
+        else:
+            origin = frame[ORIGIN].to_numpy() if spec.kind == "series" else np.arange(len(frame))
+            for number, inside in events_at(spec, table, events):
+                numbers[inside[origin]] = number
+        found.append(numbers)
+    return np.concatenate(found)
 
 
 def _labelled(spec: PipelineSpec, lake: Lake, scorer: Scorer, window: Window) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,14 @@ class History:
     quiet: int | None
     """As in `alerts_of`."""
     floor: float = LOWEST
+    known: int | None = None
+    """Labelled anomalies, or known events, among the scored rows; None where nobody looked. A row's own is in the
+    column `event` of `rows`: the number of its event, or of its own if labels are a column; -1 for none."""
+
+    def caught(self, threshold: float) -> int:
+        """How many of the known ones have a row over a threshold."""
+        over = self.rows[(self.rows[SCORE] > threshold) & (self.rows["event"] >= 0)]
+        return int(over["event"].nunique())
 
 
 @dataclass(frozen=True)
