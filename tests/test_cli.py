@@ -486,3 +486,85 @@ def test_an_error_of_the_program_is_one_line(orders: Shell) -> None:
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: there is no pipeline 'order'")
+
+
+# -------------------------------------------------------------------------------------- thresholds and backtests
+
+
+def test_a_threshold_is_shown_and_nothing_changes_until_it_is_accepted(mine: Shell) -> None:
+    before = mine.scores("orders")
+    told = mine.fine("threshold", "orders", "--budget", "2/day", "--plot", str(mine.folder / "plot.png"))
+    assert "in force (from defs.yaml)" in told
+    assert "budget of 2 alerts a day (median" in told
+    assert "Nothing was changed" in told
+    # Five days have a score a row, the sixth has one quarantined; each day has its line.
+    assert sum(f"│ {key} │" in told for key in DAYS) == len(DAYS)
+    assert (mine.folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert mine.scores("orders").equals(before)
+    assert "changed" not in mine.fine("threshold", "orders").splitlines()[-1]
+
+
+def test_an_accepted_threshold_flags_stored_scores_anew(mine: Shell) -> None:
+    before = mine.scores("orders")
+    told = mine.fine(
+        "threshold", "orders", "--score", "0.6", "--accept", "--reason", "look closer", "--by", "ada", "--reflag"
+    )
+    after = mine.scores("orders")
+    assert "accepted by ada: 0.6000" in told
+    assert "in defs.yaml it reads  threshold: {score: 0.6}" in told
+    assert f"6 partitions of scores flagged anew: {before['is_anomaly'].sum()} -> {after['is_anomaly'].sum()}" in told
+    assert set(after["threshold"]) == {0.6}
+    np.testing.assert_array_equal(after["is_anomaly"], after["score"] > 0.6)
+    # Nothing was scored again: the rest of each row is as it was, to the time it was scored at.
+    rest = [name for name in before.columns if name not in ("threshold", "is_anomaly")]
+    assert after[rest].astype(str).equals(before[rest].astype(str))
+    assert "by ada: " in mine.fine("threshold", "orders")
+    assert "flagged anew: " in mine.fine("threshold", "orders", "--reflag")
+    # A run goes on with it, and Dagster was told of the new figures.
+    mine.fine("run", "orders", "--partition", DAYS[-1], "--no-train")
+    assert set(mine.scores("orders")["threshold"]) == {0.6}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--accept"], "--accept needs a proposal"),
+        (["--score", "0.9", "--budget", "5/week"], "propose one of"),
+        (["--score", "0.9", "--reflag"], "--accept the proposal first"),
+        (["--budget", "five a week"], "is not a budget such as `5/week`"),
+        (["--labels", "accuracy"], "is none of `f1`, `precision=0.8`, `recall=0.9`"),
+    ],
+)
+def test_a_threshold_that_can_not_be_proposed_is_a_usage_error(
+    orders: Shell, arguments: list[str], problem: str
+) -> None:
+    result = orders("threshold", "orders", *arguments)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_a_backtest_writes_its_report_and_changes_nothing(mine: Shell) -> None:
+    before, models = mine.scores("orders"), mine.fine("models", "orders")
+    told = mine.fine(
+        "backtest",
+        "orders",
+        "--from",
+        DAYS[2],
+        "--retrain",
+        "never",
+        "--budget",
+        "3/day",
+        "--out",
+        str(mine.folder / "bt"),
+    )
+    assert "1 trainings, 1 promoted" in told
+    names = {path.name for path in (mine.folder / "bt").iterdir()}
+    assert names >= {"report.md", "alerts.png", "partitions.csv", "periods.csv", "trainings.csv", "scores.parquet"}
+    partitions = pd.read_csv(mine.folder / "bt" / "partitions.csv")
+    assert partitions["partition"].tolist() == DAYS[2:]
+    scores = pd.read_parquet(mine.folder / "bt" / "scores.parquet")
+    assert scores.groupby("_partition")["is_anomaly"].sum().tolist() == partitions["anomalies"].tolist()
+    assert mine.scores("orders").equals(before)
+    assert mine.fine("models", "orders") == models
+    result = mine("backtest", "orders", "--retrain", "sometimes")
+    assert "'sometimes' is neither daily, weekly, monthly, never nor a cron expression" in result.stderr

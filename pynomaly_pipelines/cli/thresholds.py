@@ -136,8 +136,8 @@ def _accept(project: Project, spec: PipelineSpec, found: Proposal, who: str, why
     version = accept(spec, open_registry(project), found.version, found.rule, found.proposed.derived, who=who, why=why)
     click.echo(f"accepted by {who}: {version.threshold:.4f} for what version {version.number} scores from now on")
     shortest = found.rule.model_dump(exclude_none=True, exclude_defaults=True)
-    as_yaml = yaml.safe_dump({"threshold": shortest}, default_flow_style=None, sort_keys=False).strip()
-    click.echo(f"later versions keep the rule. To keep it in defs.yaml as well:  {as_yaml}")
+    as_yaml = yaml.safe_dump(shortest, default_flow_style=True, sort_keys=False).strip()
+    click.echo(f"later versions keep the rule; in defs.yaml it reads  threshold: {as_yaml}")
 
 
 def _reflag(project: Project, spec: PipelineSpec) -> None:

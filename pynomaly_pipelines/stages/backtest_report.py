@@ -181,7 +181,7 @@ def _summary(found: Backtest, steps: pd.DataFrame, periods: pd.DataFrame, events
     lines = [
         f"{len(steps)} partitions, {len(steps) - len(scored)} of them before the first champion",
         f"{int(scored['scored'].sum()):,} rows scored, {int(scored['anomalies'].sum()):,} anomalies",
-        f"{len(found.trainings)} trainings, {promoted} promoted",
+        f"{len(found.trainings)} training{'s' * (len(found.trainings) != 1)}, {promoted} promoted",
         *_of_periods(found, periods),
     ]
     if len(events):
