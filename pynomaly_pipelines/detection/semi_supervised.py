@@ -1,17 +1,17 @@
-"""A label-free detector and some labelled anomalies -> a blend that leans on a classifier as labels come in.
+"""A label-free detector and some labelled anomalies -> a blend that leans on a classifier as far as labels bear it out.
 
-The classifier is a forest of extremely randomised trees (Geurts, Ernst & Wehenkel 2006) on the columns and on the
-label-free levels; rows without a label count as ordinary. Its out-of-bag predictions are ranked among the unlabelled
-rows, like every raw score here, and
+The classifier (`classifier.py`) reads the columns and the label-free levels. Its chances are ranked among those of
+the unlabelled rows, like every raw score here, and with F the level of the label-free detector and G its own
 
-    raw = (1 - w) · level of the label-free detector + w · level of the classifier
+    raw = max((1 - w) · F + w · G,  F - 2 + 2 · max(F - T, 0))
 
-with w by the number m of labelled anomalies: m / (m + 4) up to a half, a half up to ten, m / (m + 10) from there.
+where T is F at the rarest training row. The second part keeps what nobody has labelled yet an anomaly: no row that the
+label-free detector has as one in 100 k ranks below one in k, and what is rarer than all training rows soon catches up.
+The weight w is learnt from the m labelled anomalies themselves, see `weight_of`.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -19,68 +19,37 @@ import numpy as np
 
 from pynomaly_pipelines.detection.arrays import AnyArray, Bools, Floats, matrix
 from pynomaly_pipelines.detection.calibration import Calibration
+from pynomaly_pipelines.detection.classifier import Classifier, learn
 from pynomaly_pipelines.detection.frozen.base import Frozen, State, nested, restore, typical_parts
-from pynomaly_pipelines.detection.frozen.forest import rounded_down
 
-TREES = 300
 LEVEL_SHAPE = 1.0
-KNOWN_WEIGHT = 5.0
-"""What a row that a person called ordinary weighs in the classifier, an unlabelled one being 1."""
+SET_BACK = 2.0
+"""By how much at most, in levels, the blend puts a row below where the label-free detector has it."""
+SLOWNESS = 2.0
+"""Labelled anomalies at which a classifier as good as the label-free detector weighs a half."""
+LEAST_LEVEL = 0.1
+DOUBTED, BENEFIT, SURE = 2.0, 4.0, 3.0
+"""Standard errors that many labels must lead by to count at all, those that two labels are given, and those from the
+first trust to the full one."""
 
 
-def weight_of(anomalies: int) -> float:
-    """The classifier's weight w for that many labelled anomalies: rises from 0 towards 1."""
-    if anomalies <= 10:
-        return min(0.5, anomalies / (anomalies + 4))
-    return anomalies / (anomalies + 10)
+def weight_of(free: Floats, learnt: Floats) -> float:
+    """The classifier's weight w in [0, 1) from the levels that m labelled anomalies have, float64[m] each: from the
+    label-free detector, which was not fitted on them, and from trees that did not draw them.
 
+        w = trust · r m / (r m + 2),  r = (mean level learnt / mean level free)²
 
-@dataclass(frozen=True, eq=False)
-class Classifier:
-    """Trees end to end. roots: int32[trees]; children: int32[nodes, 2], -1 for a leaf; features: int32[nodes];
-    thresholds: float32[nodes]; chances: float64[nodes], the share of anomalies among a node's rows.
+    with the learnt mean drawn towards the free one as by two further rows. With z the standard errors by which the
+    learnt ranks exceed those of a random order on average, trust is (z - 2 + 4 · sqrt(2 / m)) / 3 between 0 and 1: few
+    labels get the benefit of the doubt, many must have taught something that finds the others. Ranks rather than
+    levels, lest one true anomaly among rows labelled by mistake speak for all.
     """
-
-    roots: AnyArray
-    children: AnyArray
-    features: AnyArray
-    thresholds: AnyArray
-    chances: Floats
-
-    @classmethod
-    def freeze(cls, forest: Any) -> Self:
-        """A fitted scikit-learn forest of two classes, the second being the anomalies."""
-        trees = [estimator.tree_ for estimator in forest.estimators_]
-        roots = np.concatenate([[0], np.cumsum([tree.node_count for tree in trees])])
-        children = [np.stack([tree.children_left, tree.children_right], axis=1) for tree in trees]
-        shifted = [np.where(c >= 0, c + root, -1) for c, root in zip(children, roots[:-1], strict=True)]
-        # scikit-learn's `value` holds shares of classes, or weights of them in older versions
-        values = np.concatenate([tree.value[:, 0, :] for tree in trees])
-        return cls(
-            roots[:-1].astype(np.int32),
-            np.concatenate(shifted).astype(np.int32),
-            np.concatenate([np.maximum(tree.feature, 0) for tree in trees]).astype(np.int32),
-            rounded_down(np.concatenate([tree.threshold for tree in trees])),
-            values[:, 1] / values.sum(axis=1),
-        )
-
-    def chance(self, x: Floats) -> Floats:
-        """float64[n]: mean share of anomalies in a row's leaves."""
-        from pynomaly_pipelines.detection.frozen import kernels
-
-        single = x.astype(np.float32)
-        sums = kernels.walk_sparse(single, self.roots, self.children, self.features, self.thresholds, self.chances)
-        return sums / self.roots.size
-
-    def rises(self, x: Floats) -> Floats:
-        """float64[n, d] ≥ 0: by how much each column's splits raise the chance (Saabas 2014)."""
-        from pynomaly_pipelines.detection.frozen import kernels
-
-        falls = kernels.walk_drops(
-            x.astype(np.float32), self.roots, self.children, self.features, self.thresholds, -self.chances
-        )
-        rises: Floats = np.maximum(falls, 0.0)
-        return rises
+    m = free.size
+    lead = (float(np.mean(1.0 - 10.0**-learnt)) - 0.5) * np.sqrt(12.0 * m)
+    trust = float(np.clip((lead - DOUBTED + BENEFIT * np.sqrt(2.0 / m)) / SURE, 0.0, 1.0))
+    level = max(float(free.mean()), LEAST_LEVEL)
+    ratio = ((m * float(learnt.mean()) + SLOWNESS * level) / ((m + SLOWNESS) * level)) ** 2
+    return trust * ratio * m / (ratio * m + SLOWNESS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,36 +66,35 @@ class Blend(Frozen):
 
     family: ClassVar[str] = "blend"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "saturates", self.base.saturates)
+
     @classmethod
     def fit(cls, base: Frozen, x: Floats, known: Bools, anomalies: Floats, seed: int) -> Self:
         """base: fitted on x, float64[n, d], rows without labels or (known: bool[n]) labelled ordinary; anomalies:
         float64[m, d], m ≥ 1.
         """
-        from sklearn.ensemble import ExtraTreesClassifier
-
         rows = _widened(base, np.concatenate([x, anomalies]))
-        labels = np.arange(rows.shape[0]) >= x.shape[0]
-        weights = np.where(np.append(known, np.zeros(anomalies.shape[0], dtype=bool)), KNOWN_WEIGHT, 1.0)
-        forest = ExtraTreesClassifier(
-            n_estimators=TREES, bootstrap=True, oob_score=True, class_weight="balanced", random_state=seed
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a row that is in every bag has no out-of-bag prediction: see below
-            forest.fit(rows, labels, sample_weight=weights)
-        chances = np.nan_to_num(forest.oob_decision_function_[: x.shape[0], 1])
-        calibrations = Calibration.learn(base.raw(x), LEVEL_SHAPE), Calibration.learn(chances, LEVEL_SHAPE)
-        typical = typical_parts(base, x, seed)
-        return cls(base, Classifier.freeze(forest), calibrations, weight_of(anomalies.shape[0]), typical)
+        labelled = np.arange(rows.shape[0]) >= x.shape[0]
+        lesson = learn(rows, labelled, np.append(known, np.zeros(anomalies.shape[0], dtype=bool)), seed)
+        calibrations = _ranked(base.raw(x)), _ranked(lesson.chances[~labelled])
+        free = calibrations[0].levels_of(base.raw(anomalies))
+        # a single labelled anomaly is in every bag: then nothing speaks for or against the classifier
+        met = free if np.isnan(lesson.first[labelled]).any() else _levels_among(lesson.first, labelled)
+        return cls(base, lesson.classifier, calibrations, weight_of(free, met), typical_parts(base, x, seed))
 
     def raw(self, x: Floats) -> Floats:
         free, learnt = self._levels(x)
         return free + learnt
 
     def _levels(self, x: Floats) -> tuple[Floats, Floats]:
-        """float64[n] each: the two weighted levels whose sum is the raw score."""
+        """float64[n] each: what the two add to the raw score, which is their sum."""
         free = self.calibrations[0].levels_of(self.base.raw(x))
-        learnt = self.calibrations[1].levels_of(self.classifier.chance(_widened(self.base, x)))
-        return (1.0 - self.weight) * free, self.weight * learnt
+        learnt = self.weight * self.calibrations[1].levels_of(self.classifier.chance(_widened(self.base, x)))
+        shared = (1.0 - self.weight) * free
+        least = free - SET_BACK + SET_BACK * np.maximum(free - self.calibrations[0].levels[-1], 0.0)
+        alone = least > shared + learnt
+        return np.where(alone, least, shared), np.where(alone, 0.0, learnt)
 
     def contributions(self, x: Floats) -> Floats:
         """Both levels divided among the columns; what the classifier read from the label-free levels goes the
@@ -168,3 +136,13 @@ class Blend(Frozen):
 def _widened(base: Frozen, x: Floats) -> Floats:
     """The columns and, behind them, the base's own levels: float64[n, d + q]."""
     return np.column_stack([x, base.clues(x)])
+
+
+def _ranked(raw: Floats) -> Calibration:
+    """Levels among these rows; the few that were in every bag have no chance out of bag and count as ordinary."""
+    return Calibration.learn(np.nan_to_num(raw), LEVEL_SHAPE)
+
+
+def _levels_among(chances: Floats, labelled: Bools) -> Floats:
+    """float64[m]: the levels of the labelled rows among the others."""
+    return _ranked(chances[~labelled]).levels_of(chances[labelled])

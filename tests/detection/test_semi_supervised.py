@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from pynomaly_pipelines.detection import Detector, Scorer
-from pynomaly_pipelines.detection.semi_supervised import weight_of
+from pynomaly_pipelines.detection.classifier import Classifier, learn
+from pynomaly_pipelines.detection.ensemble import Ensemble
+from pynomaly_pipelines.detection.semi_supervised import Blend, weight_of
 
 from .conftest import ordinary
 
@@ -21,9 +23,20 @@ def hidden(rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     return frame, bad
 
 
-def test_the_weight_of_labels():
-    weights = [weight_of(m) for m in (0, 1, 4, 10, 30, 90)]
-    assert weights == [0.0, 0.2, 0.5, 0.5, 0.75, 0.9]
+@pytest.mark.parametrize(
+    ("m", "free", "learnt", "weight"),
+    [
+        (1, 0.5, 0.5, 1 / 3),  # nothing speaks against it: m / (m + 2)
+        (2, 1.0, 1.0, 1 / 2),
+        (98, 1.0, 1.0, 0.98),
+        (2, 1.0, 2.0, 4.5 / 6.5),  # ratio ((2 · 2 + 2 · 1) / (4 · 1))² = 2.25
+        (50, 0.8, np.log10(2), 0.0),  # many labels, in the middle of a random order
+        (8, np.log10(2), np.log10(2), 0.0),
+        (2, np.log10(2), np.log10(2), 1 / 3),  # z is 0, trust (0 - 2 + 4) / 3
+    ],
+)
+def test_the_weight_of_labels(m, free, learnt, weight):
+    assert weight_of(np.full(m, free), np.full(m, learnt)) == pytest.approx(weight)
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +62,19 @@ def test_a_blend_keeps_the_contract(blend, tmp_path):
     assert (whole.explanation.share >= 0).all()
     blend.save(tmp_path)
     np.testing.assert_array_equal(Scorer.load(tmp_path).score(rows), whole.score)
-    assert "Blended with a classifier on the 30 labelled anomalies, weight 0.75" in blend.card()
+    assert f"Blended with a classifier on the 30 labelled anomalies, weight {blend.frozen.weight:.2f}" in blend.card()
+    assert blend.frozen.weight > 0.8
 
 
 def test_the_classifier_equals_scikit_learn():
     from sklearn.ensemble import ExtraTreesClassifier
 
-    from pynomaly_pipelines.detection.semi_supervised import Classifier
-
     frame, bad = hidden(500, 3)
     forest = ExtraTreesClassifier(n_estimators=40, random_state=0).fit(frame.to_numpy(), bad)
     rows = hidden(300, 4)[0].to_numpy()
-    np.testing.assert_allclose(Classifier.freeze(forest).chance(rows), forest.predict_proba(rows)[:, 1], atol=1e-12)
+    np.testing.assert_allclose(
+        Classifier.freeze(forest.estimators_).chance(rows), forest.predict_proba(rows)[:, 1], atol=1e-12
+    )
 
 
 def test_scores_of_a_blend_say_how_rare_an_ordinary_row_is(blend):
@@ -73,3 +87,66 @@ def test_labels_of_ordinary_rows_alone_fit_the_label_free_detector():
     frame = ordinary(300, 0)
     known = Detector("HBOS", seed=0).fit(frame, np.zeros(300))
     np.testing.assert_array_equal(known.score(frame), Detector("HBOS", seed=0).fit(frame).score(frame))
+
+
+def precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(truth, scores))
+
+
+def blended(frame: pd.DataFrame, labelled: np.ndarray, seed: int = 0) -> tuple[Ensemble, Blend]:
+    """The label-free detector and the blend from rows of which these are labelled anomalies."""
+    x = frame.to_numpy()
+    base = Ensemble.fit(x[~labelled], seed)
+    return base, Blend.fit(base, x[~labelled], np.zeros(int((~labelled).sum()), dtype=bool), x[labelled], seed)
+
+
+def test_a_few_labels_among_many_hidden_anomalies():
+    frame, bad = hidden(760, 6)
+    base, blend = blended(frame, np.isin(np.arange(760), np.flatnonzero(bad)[:8]))
+    test, truth = hidden(2_000, 7)
+    without, with_labels = (precision(truth, detector.raw(test.to_numpy())) for detector in (base, blend))
+    assert with_labels > without + 0.1
+
+
+def test_labels_drawn_at_random_weigh_little():
+    """Levels of rows in a random order are exponentially distributed."""
+    generator = np.random.default_rng(0)
+    levels = generator.exponential(1 / np.log(10), (500, 2, 30))
+    weights = np.array([weight_of(free, learnt) for free, learnt in levels])
+    assert weights.mean() < 0.1
+    assert (weights == 0).mean() > 0.75
+
+
+def test_anomalies_of_a_kind_nobody_labelled_are_still_found():
+    frame, bad = hidden(800, 8)
+    _, blend = blended(frame, bad)
+    usual, unheard_of = (ordinary(1_000, seed).to_numpy(copy=True) for seed in (9, 10))
+    unheard_of[:, 2] += 10 * unheard_of[:, 2].std()
+    assert blend.weight > 0.8
+    assert (blend.raw(unheard_of) > np.quantile(blend.raw(usual), 0.99)).mean() > 0.99
+
+
+def test_rows_called_ordinary_teach_that_their_likes_are():
+    frame, bad = hidden(600, 10)
+    rows, none = frame.to_numpy(), np.zeros(600, dtype=bool)
+    labelled, dismissed = bad & (rows[:, 0] > 0), bad & (rows[:, 0] <= 0) & (np.arange(600) % 2 == 0)
+    others = bad & ~labelled & ~dismissed
+    without, with_them = (learn(rows, labelled, known, 0).chances[others].mean() for known in (none, dismissed))
+    assert with_them < without - 0.05
+
+
+def test_one_labelled_anomaly_is_enough():
+    frame, bad = hidden(300, 11)
+    labels = np.where(np.arange(300) == 0, 1.0, np.nan)
+    assert bad[0]
+    assert 0.0 < blended(frame, labels == 1)[1].weight <= 1 / 3
+
+
+def test_a_lesson_is_the_same_each_time_and_judges_rows_by_trees_that_did_not_draw_them():
+    frame, bad = hidden(200, 12)
+    rows, none = frame.to_numpy(), np.zeros(200, dtype=bool)
+    first, second = (learn(rows, bad, none, 3) for _ in "ab")
+    np.testing.assert_array_equal(first.classifier.chances, second.classifier.chances)
+    assert (first.classifier.chance(rows)[bad] > first.chances[bad]).mean() > 0.9
