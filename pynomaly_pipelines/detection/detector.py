@@ -30,8 +30,10 @@ AUTO = Offer(
     most_rows=20_000,
     least_rows=8,
     limits=(
-        "Anomalies among more than three tenths of the training rows count as ordinary, as do those in a dense "
-        "cluster of more than a twentieth.",
+        (
+            "Anomalies among more than three tenths of the training rows count as ordinary, as do those in a dense "
+            "cluster of more than a twentieth."
+        ),
     ),
 )
 FOLDS = 5
