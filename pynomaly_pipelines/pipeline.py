@@ -172,6 +172,7 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
             deps=["raw"],
             kinds={"deltalake", "greatexpectations"},
             description="Rows that met every expectation: what models are trained on and what is scored.",
+            automation_condition=conditions.validate_again(),
         ),
         wiring.spec_of(
             "quarantine",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +80,20 @@ class Project:
         """Every broken rule of every pipeline, sorted by file and line."""
         problems: list[SpecError] = []
         for entry in specfile.read_all(self.defs):
-            problems += entry.problems
-            if entry.spec is not None:
-                problems += _deeper(entry)
+            spec = entry.spec or entry.partly
+            found = [*entry.problems, *(_deeper(replace(entry, spec=spec), self._columns(spec)) if spec else ())]
+            problems += sorted(found, key=lambda problem: _line_of(problem.where))
         return problems
+
+    def _columns(self, spec: PipelineSpec) -> list[str] | None:
+        """The columns that a pipeline's data has; None while nothing is ingested, or the tables are elsewhere."""
+        from pynomaly_pipelines.resources.tables import Lake
+        from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW
+
+        lake = Lake(self.settings.lake)
+        if "://" in self.settings.lake or not lake.exists(spec.name, RAW):
+            return None
+        return [name for name in lake.schema(spec.name, RAW).names if name not in OWN_COLUMNS]
 
     def dagster_home(self) -> Path:
         """The folder Dagster keeps its state in: DAGSTER_HOME, or one in the home with the project's `dagster.yaml`."""
@@ -119,13 +130,18 @@ def _declared_module(folder: Path) -> str | None:
     return str(module) if module else None
 
 
-def _deeper(entry: specfile.SpecFile) -> list[SpecError]:
+def _line_of(where: str) -> int:
+    tail = where.rsplit(":", 1)[-1]
+    return int(tail) if tail.isdigit() else 0
+
+
+def _deeper(entry: specfile.SpecFile, columns: Collection[str] | None) -> list[SpecError]:
     """What the schema can't know: names of expectations and detectors, files that ought to be there."""
     assert entry.spec is not None
-    return [*_expectation_problems(entry), *_detector_problems(entry), *_event_problems(entry)]
+    return [*_expectation_problems(entry, columns), *_detector_problems(entry), *_event_problems(entry)]
 
 
-def _expectation_problems(entry: specfile.SpecFile) -> list[SpecError]:
+def _expectation_problems(entry: specfile.SpecFile, columns: Collection[str] | None) -> list[SpecError]:
     from pynomaly_pipelines.stages.arguments import check_expectations
 
     assert entry.spec is not None
@@ -133,7 +149,7 @@ def _expectation_problems(entry: specfile.SpecFile) -> list[SpecError]:
         SpecError(
             p.problem, rule=p.rule, fix=p.fix, where=specfile.place(entry, *(p.where or "expectations").split("."))
         )
-        for p in check_expectations(entry.spec)
+        for p in check_expectations(entry.spec, columns)
     ]
 
 

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from pynomaly_pipelines.operations.errors import SpecError
 from pynomaly_pipelines.spec import Broken, PipelineSpec
+from pynomaly_pipelines.understanding import understood
 
 COMPONENT = "pynomaly_pipelines.components.DetectionPipeline"
 _FILENAMES = ("defs.yaml", "defs.yml")
@@ -28,6 +29,8 @@ class SpecFile:
     path: Path
     spec: PipelineSpec | None
     problems: tuple[SpecError, ...]
+    partly: PipelineSpec | None = None
+    """What is left without the parts that have problems, to look for more; None if nothing is wrong, or too much."""
 
 
 def find(folder: Path) -> list[Path]:
@@ -132,12 +135,19 @@ def _read_document(path: Path, node: yaml.Node) -> SpecFile | None:
     try:
         return SpecFile(path, resolved(attributes, path), ())
     except ValidationError as error:
-        return SpecFile(path, None, problems_of(error, path, inner))
+        partly, hidden = understood(attributes, error)
+        told = (*problems_of(error, path, inner), *(_problem(details, path, inner) for details in hidden))
+        problems = {str(problem): problem for problem in told}.values()
+        partly = partly if partly is None else _with_events(partly, path)
+        return SpecFile(path, None, tuple(sorted(problems, key=lambda p: _line_number(p.where))), partly)
 
 
 def resolved(attributes: Any, path: Path) -> PipelineSpec:
     """Attributes -> spec, with the events file taken relative to the YAML that names it."""
-    spec = PipelineSpec.model_validate(attributes)
+    return _with_events(PipelineSpec.model_validate(attributes), path)
+
+
+def _with_events(spec: PipelineSpec, path: Path) -> PipelineSpec:
     if spec.labels is None or spec.labels.events is None or "://" in spec.labels.events:
         return spec
     events = str((path.parent / spec.labels.events).absolute())

@@ -23,7 +23,7 @@ LAYERS = (
     ("automation", "presentation", "project", "scaffolding"),
     ("stages",),
     ("resources",),
-    ("detection", "spec", "specediting", "specfile", "partitions"),
+    ("detection", "spec", "specediting", "specfile", "understanding", "partitions"),
     ("source", "threshold"),
     ("strict",),
     ("operations",),

@@ -20,6 +20,16 @@ LOOK_BACK = {
 """About two partitions, whose scores a new champion replaces; `pynomaly run` replaces older ones."""
 
 
+def validate_again() -> Condition:
+    """Judge partitions again whose validation failed, when the pipeline's YAML or the product has changed since.
+
+    A mistake in an expectation stops a validation though the data is in order; no new file would ever start it again.
+    """
+    # The first of the two is looked at in every tick, as it remembers what the version was.
+    mended: Condition = AC.code_version_changed() & AC.execution_failed()
+    return (mended.since_last_handled() & _idle() & ~AC.any_deps_missing()).with_label("validate_again")
+
+
 def train(validated: dg.AssetKey, retrain_cron: str | None) -> Condition:
     """Train when data comes in and there is no model yet, and again at the times of the cron."""
     # News must come first: `missing` alone would fire at every tick of a pipeline that waits for enough rows.

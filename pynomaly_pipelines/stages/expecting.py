@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pynomaly_pipelines.operations.errors import SpecError
 from pynomaly_pipelines.operations.settings import quiet_libraries
@@ -24,7 +25,17 @@ from pynomaly_pipelines.stages.like import as_regex
 # Integer positions, and no query text: with a million bad rows the other forms take minutes and gigabytes.
 _ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 _VALUES = {"result_format": "BASIC"}
-_TYPES = ("expect_column_type_to_be", "expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
+_SCHEMA = (
+    "expect_column_to_exist",
+    "expect_column_type_to_be",
+    "expect_column_values_to_be_in_type_list",
+    "expect_column_values_to_be_of_type",
+    "expect_table_column_count_to_be_between",
+    "expect_table_column_count_to_equal",
+    "expect_table_columns_to_match_ordered_list",
+    "expect_table_columns_to_match_set",
+)
+"""Those about names and types of columns, for which one row says as much as a million."""
 _JSON_SCHEMA = "expect_column_values_to_match_json_schema"
 
 
@@ -61,34 +72,34 @@ class Judge:
 
     def table(self, expectations: Sequence[Expectation], positions: np.ndarray) -> list[Finding]:
         """For each expectation about the table whether these rows meet it, and what was seen."""
-        typed = [e for e in expectations if e.name in _TYPES]
-        others = [e for e in expectations if e.name not in _TYPES]
+        of_schema = [e for e in expectations if e.name in _SCHEMA]
+        others = [e for e in expectations if e.name not in _SCHEMA]
         found = {
             **dict(zip(map(id, others), self._observed(others, positions), strict=True)),
-            **dict(zip(map(id, typed), self._types(typed), strict=True)),
+            **dict(zip(map(id, of_schema), self._of_schema(of_schema), strict=True)),
         }
         return [found[id(expectation)] for expectation in expectations]
 
     def _observed(self, expectations: Sequence[Expectation], positions: np.ndarray) -> list[Finding]:
         if not expectations:
             return []
-        names = {name for name in self._raw.column_names if name not in OWN_COLUMNS}
-        if all(expectation.columns for expectation in expectations):
-            names &= {n for e in expectations for n in e.columns} | self._conditions(expectations)
+        names = {n for e in expectations for n in e.columns} | self._conditions(expectations)
         results = self._run(expectations, self._frame(names, positions), _VALUES)
         return [_seen(success, result) for success, result in results]
 
-    def _types(self, expectations: Sequence[Expectation]) -> list[Finding]:
-        """Types are the columns' own: one value shows them, where gaps would turn integers into numbers."""
+    def _of_schema(self, expectations: Sequence[Expectation]) -> list[Finding]:
+        """One value shows a column's type, where gaps in the rest would turn integers into numbers."""
         if not expectations:
             return []
-        names = dict.fromkeys(name for expectation in expectations for name in expectation.columns)
+        names = [name for name in self._raw.column_names if name not in OWN_COLUMNS]
         frame = pd.DataFrame({name: _one_value(self._raw[name]).to_pandas() for name in names})
         return [_seen(success, result) for success, result in self._run(expectations, frame, _VALUES)]
 
     def _frame(self, names: set[str], positions: np.ndarray) -> pd.DataFrame:
-        ordered = [name for name in self._raw.column_names if name in names] or [PARTITION]
-        rows = self._raw.select(ordered)
+        if not names:
+            # The library takes a fingerprint of every value it is given: for counting, the smallest will do.
+            return pd.DataFrame({PARTITION: np.zeros(len(positions), dtype=np.int8)})
+        rows = self._raw.select([name for name in self._raw.column_names if name in names])
         rows = rows if len(positions) == self._raw.num_rows else rows.take(pa.array(positions))
         frame: pd.DataFrame = rows.to_pandas(split_blocks=True)
         return frame
@@ -161,8 +172,10 @@ def _seen(success: bool, result: dict[str, Any]) -> Finding:
 
 def _one_value(column: pa.ChunkedArray) -> pa.Array:
     """A column of one value of its type: the first there is, or zero."""
-    there = column.drop_null()
-    return pa.array([there[0] if len(there) else pa.scalar(0).cast(column.type)], column.type)
+    at = pc.index(pc.is_valid(column), value=True).as_py()
+    if at < 0 and pa.types.is_nested(column.type):
+        return pa.nulls(1, column.type)
+    return pa.array([column[at] if at >= 0 else pa.scalar(0).cast(column.type)], column.type)
 
 
 def _is_json(text: Any) -> bool:
