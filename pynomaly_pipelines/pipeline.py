@@ -20,7 +20,7 @@ from pynomaly_pipelines.spec import PipelineSpec
 
 PARTITIONED = ("raw", "validated", "quarantine", "scores")
 TRAINED = ("model", "evaluation", "champion")
-EXPECTATIONS, GATE = "expectations", "gate"
+EXPECTATIONS, GATE, THRESHOLD = "expectations", "gate", "threshold"
 RELEASED_BY, RELEASE_REASON = "pynomaly/released_by", "pynomaly/reason"
 """Tags of a run that judges quarantined partitions again: who asked for it, and why."""
 
@@ -356,21 +356,32 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
                 automation_condition=conditions.score(wiring.key("validated"), wiring.key("champion"), spec.partition),
             )
         ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                THRESHOLD,
+                asset=wiring.key("scores"),
+                description="The threshold follows its rule, and the period so far keeps to the alert budget.",
+            )
+        ],
         backfill_policy=wiring.backfill,
         retry_policy=wiring.retries,
     )
     def scores(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.budget_kept import budget_kept
         from pynomaly_pipelines.stages.scoring import score
 
         with told():
-            tables, models = lake.open(), registry.open()
-            report = score(spec, wiring.partitions(context), tables, models, run_id=context.run.run_id)
+            tables, models, partitions = lake.open(), registry.open(), wiring.partitions(context)
+            report = score(spec, partitions, tables, models, run_id=context.run.run_id)
+            kept = budget_kept(spec, tables, report.version, partitions)
         figures = {key: {"rows": rows, "anomalies": found} for key, (rows, found) in report.per_partition.items()}
         presentation.counted(context, wiring.key("scores"), figures)
         yield dg.MaterializeResult(
-            asset_key=wiring.key("scores"), metadata=presentation.of_scores(spec, tables, models, report)
+            asset_key=wiring.key("scores"),
+            metadata=presentation.of_scores(spec, tables, models, report),
+            check_results=[presentation.threshold_check(kept, THRESHOLD)],
         )
 
     return scores

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from pynomaly_pipelines.stages.budget_kept import BudgetKept
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
     from pynomaly_pipelines.stages.ingestion import IngestReport
     from pynomaly_pipelines.stages.registration import RegistrationReport
@@ -234,6 +235,22 @@ def of_scores(spec: PipelineSpec, lake: Lake, registry: Registry, report: Scorin
         **{name.removesuffix(".png"): _picture(png, name) for name, png in report.pictures.items()},
         "mlflow": dg.MetadataValue.url(registry.version_url(report.version)),
     }
+
+
+def threshold_check(kept: BudgetKept, name: str) -> dg.AssetCheckResult:
+    """Whether the threshold follows its rule, and the alerts of the period keep to the budget."""
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=kept.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=str(kept),
+        metadata={
+            "threshold": kept.threshold,
+            "rule": kept.rule,
+            "basis": kept.basis,
+            **({} if kept.alerts is None else {"alerts": kept.alerts, "period": kept.period}),
+        },
+    )
 
 
 def threshold_rule(version: Version) -> str:
