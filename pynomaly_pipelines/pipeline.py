@@ -489,7 +489,7 @@ def told(but: type[PynomalyError] | None = None) -> Iterator[None]:
 
 
 def _fail(error: PynomalyError) -> NoReturn:
-    bad_data = isinstance(error, DataError | SourceError)
+    bad_data = isinstance(error, DataError | SourceError) and not error.retryable
     raise dg.Failure(
         description=str(error),
         metadata={"code": error.code, "rule": error.rule, "fix": error.fix, BAD_DATA: bad_data},

@@ -263,7 +263,7 @@ def threshold_rule(version: Version) -> str:
 def _table(spec: PipelineSpec, lake: Lake, noun: str, commit: Commit, keys: Sequence[str]) -> Metadata:
     found = _location(spec, lake, noun, commit)
     if keys:
-        rows = lake.read(spec.name, noun, partitions=list(keys)[-1:]).slice(0, PREVIEW_ROWS)
+        rows = lake.head(spec.name, noun, keys[-1], PREVIEW_ROWS)
         found["preview"] = dg.MetadataValue.md(_markdown(rows.to_pandas().iloc[:, :WIDEST_PREVIEW]))
     return found
 

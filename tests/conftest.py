@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
+from tests import servers
+from tests.servers import ObjectStorage, Postgres
 from tests.small_pipelines import Trained, records, series, trained
 
 
@@ -61,3 +63,17 @@ def meters(tmp_path_factory: pytest.TempPathFactory, new_registry: Callable[[Pat
 def shop_copy(shop: Trained, tmp_path: Path, new_registry: Callable[[Path], Registry]) -> Trained:
     """The trained records pipeline with tables and a registry that may be changed."""
     return shop.copy(tmp_path / "copy", new_registry)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; `postgres.create("name")` makes a database and returns its URL."""
+    with servers.postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """An S3-compatible server; `object_storage.bucket("name")` makes a bucket."""
+    with servers.object_storage() as found:
+        yield found

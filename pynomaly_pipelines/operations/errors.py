@@ -4,7 +4,10 @@ PynomalyError
 ├── SpecError              a pipeline's YAML breaks a rule
 ├── SourceError            the input cannot be read
 │   ├── SourceMissing      no such file, or a pattern that matches nothing
-│   └── SourceUnreadable   torn, empty, wrongly encoded or not of its declared format
+│   ├── SourceUnreadable   torn, empty, wrongly encoded or not of its declared format
+│   ├── SourceDenied       credentials are missing, wrong, or do not suffice
+│   ├── SourceUnreachable  the server gives no answer; worth another try
+│   └── SourceChanging     replaced again and again while it was read; worth another try
 ├── DataError              the input was read, and what is in it breaks a rule
 │   ├── SchemaError        columns are missing, unknown or of another type
 │   ├── ValidationFailed   a table-level expectation failed
@@ -73,6 +76,20 @@ class SourceMissing(SourceError):
 
 class SourceUnreadable(SourceError):
     code = "source-unreadable"
+
+
+class SourceDenied(SourceError):
+    code = "source-denied"
+
+
+class SourceUnreachable(SourceError):
+    code = "source-unreachable"
+    retryable = True
+
+
+class SourceChanging(SourceError):
+    code = "source-changing"
+    retryable = True
 
 
 class DataError(PynomalyError):

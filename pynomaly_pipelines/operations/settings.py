@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pynomaly_pipelines.operations.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -54,6 +56,22 @@ class Settings:
     def child_environment(self, **more: str) -> dict[str, str]:
         """The environment for a process started by this one."""
         return {**os.environ, **more}
+
+
+def variable(name: str, *, purpose: str) -> str:
+    """The value of an environment variable that a pipeline's YAML names.
+
+    Raises:
+        SettingsError: it is not set, or empty.
+    """
+    found = os.environ.get(name, "")
+    if not found:
+        raise SettingsError(
+            f"the environment variable {name} is not set",
+            rule=f"it holds {purpose}",
+            fix=f"set {name} for every process that runs pipelines, or name another variable in defs.yaml",
+        )
+    return found
 
 
 def quiet_libraries() -> None:

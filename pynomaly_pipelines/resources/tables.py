@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ _MAKERS = {
 _ATTEMPTS = 12
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 2.0
+_STREAMED_ROWS = 16_384
 
 T = TypeVar("T")
 
@@ -80,6 +81,52 @@ class Lake:
             return self._write(table, fitted, self.uri(pipeline, noun), predicate=_among(partitions), note=note)
 
         return _retrying(write, what=f"replacing {len(partitions)} partition(s) of {pipeline}/{noun}")
+
+    def replace_streamed(
+        self,
+        pipeline: str,
+        noun: str,
+        partitions: Sequence[str],
+        schema: pa.Schema,
+        rows_of: Callable[[str], Iterable[pa.Table]],
+    ) -> Commit:
+        """As `replace`, for more rows than memory holds: `rows_of` gives each partition's, a table at a time.
+
+        Raises:
+            TableError: a column changed its type.
+        """
+        from pynomaly_pipelines.resources.partition_files import commit_partitions, write_partition
+
+        where = f"{pipeline}/{noun}"
+        schema = storable(schema.empty_table(), where=where).schema
+        if not self.exists(pipeline, noun):
+            self._create(pipeline, noun, schema)
+        table = _retrying(lambda: self._widened(pipeline, noun, schema), what=f"adding columns to {where}")
+        fitted = _fitted(schema.empty_table(), _arrow_schema(table), where=where).schema
+        files = []
+        for key in partitions:
+            stored = (storable(rows, where=where) for rows in rows_of(key))
+            files.append(write_partition(table, PARTITION, key, stored, fitted))
+        written = [file for file in files if file is not None]
+
+        def commit() -> Commit:
+            latest = self._require(pipeline, noun)
+            version = commit_partitions(latest, PARTITION, partitions, written)
+            return Commit(version, sum(file.rows for file in written), self.uri(pipeline, noun))
+
+        return _retrying(commit, what=f"replacing {len(partitions)} partition(s) of {where}")
+
+    def _widened(self, pipeline: str, noun: str, schema: pa.Schema) -> Any:
+        """The table, with the columns it lacked; they are null in the rows that are there."""
+        from deltalake import Field, Schema
+
+        table = self._require(pipeline, noun)
+        known = _arrow_schema(table)
+        fitted = _fitted(schema.empty_table(), known, where=f"{pipeline}/{noun}").schema
+        fields: list[Field] = [f for f in Schema.from_arrow(fitted).fields if f.name not in known.names]
+        if fields:
+            table.alter.add_columns(fields)
+        return table
 
     def append(self, pipeline: str, noun: str, data: pa.Table, *, compact_after: int = 64) -> Commit:
         """Add rows in one commit; for logs, whose readers take the latest row. Small files are merged now and then."""
@@ -175,6 +222,36 @@ class Lake:
             return schema.empty_table().select(columns or schema.names)
         rows = _scan(table, schema, partitions, list(columns) if columns is not None else None)
         return _in_order(rows, list(columns) if columns is not None else schema.names)
+
+    def stream(
+        self, pipeline: str, noun: str, *, partitions: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """The rows of these partitions, a piece at a time, so that they need not fit into memory.
+
+        Raises:
+            TableError: no such table.
+        """
+        table = self._require(pipeline, noun)
+        found = table.to_pyarrow_dataset(file_pruning_predicate=_among(partitions))
+        scanner = found.scanner(
+            columns=None if columns is None else list(columns),
+            batch_size=_STREAMED_ROWS,
+            batch_readahead=1,
+            fragment_readahead=1,
+            use_threads=False,
+        )
+        for batch in scanner.to_batches():
+            yield pa.Table.from_batches([batch])
+
+    def head(self, pipeline: str, noun: str, partition: str, rows: int) -> pa.Table:
+        """The first rows of a partition.
+
+        Raises:
+            TableError: no such table.
+        """
+        pieces = self.stream(pipeline, noun, partitions=[partition])
+        first = next((piece for piece in pieces if piece.num_rows), self.schema(pipeline, noun).empty_table())
+        return first.slice(0, rows)
 
     def counts(self, pipeline: str, noun: str, *, version: int | None = None) -> dict[str, int]:
         """Rows of each partition, from the log alone; partitions without rows are absent."""

@@ -5,27 +5,29 @@ A type once in the table stays; a declared one rules a new table; all others are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pynomaly_pipelines.operations.errors import SchemaError, SourceUnreadable
+from pynomaly_pipelines.resources.storage import LandedFile, Replaced
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
-from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import conversion, reading
-from pynomaly_pipelines.stages.paths import LandedFile, dated_files, landed
-from pynomaly_pipelines.stages.reading import REJECTED, ROW, TEXT, Types
+from pynomaly_pipelines.spec import RESERVED_PREFIX, CsvSource, FileSource, JsonLinesSource, PipelineSpec
+from pynomaly_pipelines.stages import arrow_rows, conversion, extracts, opening
+from pynomaly_pipelines.stages.paths import dated_files, landed
+from pynomaly_pipelines.stages.reading import piece_bytes
+from pynomaly_pipelines.stages.rows import REJECTED, ROW, TEXT, FileRows, Types, shown
 
 RAW = "raw"
 SOURCE = "_source"
 OWN_COLUMNS = (PARTITION, SOURCE, ROW, REJECTED, TEXT)
-SAMPLE_BYTES = 32 << 20
-"""How much of a file is enough to tell its columns' types."""
 
 _SAMPLE_FILES = 20
+_SAMPLED_PIECES = 2
+"""How many pieces of a source are enough to tell its columns' types."""
+_SMALLEST_SAMPLE = 1 << 16
 
 
 # ----------------------------------------------------------------------------------------------------- types
@@ -55,28 +57,42 @@ def column_types(spec: PipelineSpec, lake: Lake, project: Path) -> Types:
 
 def sampled_types(spec: PipelineSpec, declared: Types, project: Path) -> Types:
     """Types that hold for the values of up to twenty files, spread over all there are; none for the declared."""
-    samples: dict[str, list[pa.Array]] = {}
-    natural: dict[str, pa.DataType] = {}
-    for table in _samples(spec, project):
-        for name in (n for n in table.column_names if n not in declared and n not in OWN_COLUMNS):
-            column = table[name]
-            if spec.source.type != "parquet":
-                samples.setdefault(name, []).append(pc.unique(column))
-            elif not pa.types.is_null(column.type):
-                natural[name] = _wider(natural.get(name), reading.natural_type(column.type), column)
-    texts = {name: pa.chunked_array(found) for name, found in samples.items()}
-    found = {name: _found_type(spec, name, column) for name, column in texts.items()}
-    return natural | {name: kind for name, kind in found.items() if kind is not None}
+    found = NewColumns(spec, declared)
+    for rows in samples(spec, {}, project):
+        found.see(rows.table)
+    return found.types()
 
 
-def _samples(spec: PipelineSpec, project: Path) -> Iterator[pa.Table]:
-    """Rows of the files that can be read, as they are."""
-    for file in spread(spec, project):
+def samples(spec: PipelineSpec, types: Types, project: Path) -> Iterator[FileRows]:
+    """The first rows of up to twenty files that can be read; together they stay within the source's memory.
+
+    Raises:
+        SourceError: the source can't be reached.
+    """
+    for _, rows in sampled_files(spec, types, project):
+        if isinstance(rows, FileRows):
+            yield rows
+
+
+def sampled_files(
+    spec: PipelineSpec, types: Types, project: Path
+) -> Iterator[tuple[LandedFile, FileRows | SourceUnreadable]]:
+    """The same with the files they are of, and what was wrong with the others."""
+    if not isinstance(spec.source, FileSource):
+        yield from extracts.sample(spec, types, project, _SAMPLED_PIECES * piece_bytes(spec.source.memory_mb))
+        return
+    files = spread(spec, project)
+    size = max(_SMALLEST_SAMPLE, _SAMPLED_PIECES * piece_bytes(spec.source.memory_mb) // max(1, len(files)))
+    for file in files:
         try:
-            rows, _ = reading.read_file(spec, file, {}, project, most=SAMPLE_BYTES)
-        except SourceUnreadable:
+            with opening.reading(spec, file, types, project, size=size) as opened:
+                rows = next(opened.pieces)
+        except Replaced:
             continue
-        yield rows.table
+        except SourceUnreadable as error:
+            yield file, error
+            continue
+        yield file, rows
 
 
 def spread(spec: PipelineSpec, project: Path) -> list[LandedFile]:
@@ -89,10 +105,69 @@ def spread(spec: PipelineSpec, project: Path) -> list[LandedFile]:
     return [files[round(place)] for place in np.linspace(0, len(files) - 1, _SAMPLE_FILES)]
 
 
-def _found_type(spec: PipelineSpec, name: str, texts: pa.Array | pa.ChunkedArray) -> pa.DataType | None:
-    """Type of a column by its values. Without any: none yet, or what the spec's use of the column suggests."""
-    if texts.null_count < len(texts):
-        return conversion.inferred(texts)
+class NewColumns:
+    """Columns whose type is not known yet: found in their values, once all have been seen."""
+
+    def __init__(self, spec: PipelineSpec, known: Types) -> None:
+        self._spec = spec
+        self._known = known
+        self._kinds: dict[str, pa.DataType | None] = {}
+
+    def see(self, table: pa.Table) -> None:
+        """Take note of the values of some rows."""
+        for name in table.column_names:
+            if name not in self._known and name not in OWN_COLUMNS and not name.startswith(RESERVED_PREFIX):
+                self._kinds[name] = _common(self._kinds.get(name), self._kind_of(table[name]))
+
+    def types(self) -> Types:
+        """Type of each column seen that has one."""
+        found = {
+            name: _without_values(self._spec, name) if kind is None else kind for name, kind in self._kinds.items()
+        }
+        return {name: kind for name, kind in found.items() if kind is not None}
+
+    def settled(self, table: pa.Table) -> pa.Table:
+        """The rows with these columns in their types; columns without a value are left out."""
+        types = self.types()
+        for name in [name for name in table.column_names if name in self._kinds]:
+            place = table.column_names.index(name)
+            if name not in types:
+                table = table.remove_column(place)
+            elif types[name] != table[name].type:
+                column = self._converted(table[name].combine_chunks(), types[name])
+                table = table.set_column(place, name, column)
+        return table
+
+    def _kind_of(self, column: pa.ChunkedArray) -> pa.DataType | None:
+        if column.null_count == len(column):
+            return None
+        if not self._texts or not pa.types.is_string(column.type):
+            return arrow_rows.natural_type(column.type)
+        kind = conversion.inferred(column)
+        if pa.types.is_timestamp(kind) and conversion.to_utc(column.combine_chunks(), self._spec.timezone)[1]:
+            return pa.string()
+        return kind
+
+    def _converted(self, column: pa.Array, kind: pa.DataType) -> pa.Array:
+        if pa.types.is_null(column.type) or (_is_number(column.type) and _is_number(kind)):
+            return column.cast(kind)
+        return conversion.converted(arrow_rows.texts_of(column), kind, self._spec.timezone)[0]
+
+    @property
+    def _texts(self) -> bool:
+        """Whether values come as texts that look like something else."""
+        return isinstance(self._spec.source, CsvSource | JsonLinesSource)
+
+
+def _common(before: pa.DataType | None, found: pa.DataType | None) -> pa.DataType | None:
+    """The type for values of both."""
+    if before is None or found is None or before == found:
+        return found if before is None else before
+    return pa.float64() if _is_number(before) and _is_number(found) else pa.string()
+
+
+def _without_values(spec: PipelineSpec, name: str) -> pa.DataType | None:
+    """Type of a column that has no value yet: none, or what the spec's use of it suggests."""
     if name not in named_columns(spec):
         return None
     return pa.float64() if _is_to_be_a_number(spec, name) else pa.string()
@@ -104,12 +179,6 @@ def _is_to_be_a_number(spec: PipelineSpec, name: str) -> bool:
     bounds = [e.arguments.get(bound) for e in told for bound in ("min_value", "max_value", "sum_total")]
     label = None if spec.labels is None else spec.labels.column
     return name in (*spec.features, *spec.values, label) or any(isinstance(bound, int | float) for bound in bounds)
-
-
-def _wider(before: pa.DataType | None, found: pa.DataType, column: pa.ChunkedArray) -> pa.DataType:
-    if before is None or before == found or column.null_count == len(column):
-        return found if before is None else before
-    return pa.float64() if _is_number(before) and _is_number(found) else pa.string()
 
 
 # --------------------------------------------------------------------------------------------------- the spec
@@ -130,15 +199,15 @@ def required_columns(spec: PipelineSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def refuse_missing(spec: PipelineSpec, table: pa.Table, file: LandedFile) -> None:
+def refuse_missing(spec: PipelineSpec, names: Collection[str], file: LandedFile) -> None:
     """A file must have the columns the spec names.
 
     Raises:
         SchemaError: one is missing.
     """
-    missing = [name for name in required_columns(spec) if name not in table.column_names]
+    missing = [name for name in required_columns(spec) if name not in names]
     if missing:
-        given = [name for name in table.column_names if name not in OWN_COLUMNS]
+        given = [name for name in names if name not in OWN_COLUMNS]
         raise SchemaError(
             f"file {file.path} has no column {', '.join(map(repr, missing))}",
             rule=f"the pipeline names it; the file's columns are {', '.join(map(repr, given))}",
@@ -156,20 +225,14 @@ def typed(spec: PipelineSpec, tables: Sequence[pa.Table], types: Types) -> tuple
 
 
 def _with_times(spec: PipelineSpec, table: pa.Table, types: Types) -> tuple[pa.Table, list[tuple[int, str]]]:
-    """Texts -> times, and -> what they look like where no type is known. A new column without a value is left out."""
+    """Texts -> times, where they are known to be times."""
     problems: list[tuple[int, str]] = []
-    for name in [n for n in table.column_names if n not in (ROW, REJECTED) and _is_text(table[n])]:
-        column = table[name].combine_chunks()
-        kind = types.get(name)
-        if kind is None and (spec.source.type != "parquet" or pa.types.is_null(column.type)):
-            kind = _found_type(spec, name, column)
-            if kind is None:
-                table = table.drop_columns([name])
-                continue
-        if kind is None or kind == column.type:
+    for name in [n for n in table.column_names if n in types and _is_text(table[n])]:
+        column, kind = table[name].combine_chunks(), types[name]
+        if kind == column.type:
             continue
         values, bad = conversion.converted(column.cast(pa.string()), kind, spec.timezone)
-        problems += [(i, f"{name}={reading.shown(column[i].as_py())} {why}") for i, why in bad.items()]
+        problems += [(i, f"{name}={shown(column[i].as_py())} {why}") for i, why in bad.items()]
         table = table.set_column(table.column_names.index(name), name, values)
     return table, problems
 
@@ -191,7 +254,7 @@ def _alike(tables: Sequence[pa.Table]) -> Sequence[pa.Table]:
 def _with_texts_for(table: pa.Table, names: set[str]) -> pa.Table:
     for name in names:
         place = table.column_names.index(name)
-        table = table.set_column(place, name, reading.texts_of(table[name].combine_chunks()))
+        table = table.set_column(place, name, arrow_rows.texts_of(table[name].combine_chunks()))
     return table
 
 

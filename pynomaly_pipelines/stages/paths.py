@@ -5,66 +5,81 @@ With date codes in the path (`sales/%Y-%m-%d.csv`) a name says a date; a glob wi
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pynomaly_pipelines.operations.errors import SourceMissing, SpecError
-from pynomaly_pipelines.partitions import Calendar
-from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.partitions import Calendar, Partition, dated_path
+from pynomaly_pipelines.resources import storage
+from pynomaly_pipelines.resources.storage import LandedFile as LandedFile
+from pynomaly_pipelines.spec import FileSource, PipelineSpec
 
 _TEMPORARY = (".tmp", ".part", ".partial", ".crdownload", "~")
+_MOST_FOLDERS = 400
+"""Rather than list more folders than this one by one, the one they are all in is listed."""
 _CODES = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "H": r"\d{2}", "M": r"\d{2}", "S": r"\d{2}",
           "j": r"\d{3}", "b": r"[^\W\d_]{3}", "B": r"[^\W\d_]+"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class LandedFile:
-    """A source file as it lies there now."""
+def landed(spec: PipelineSpec, project: Path, partitions: Sequence[Partition] | None = None) -> list[LandedFile]:
+    """All files the spec's path matches, in the order of their names; temporary ones are left out.
 
-    path: str
-    """As the spec's path gives it: relative to the project unless the spec's path is absolute."""
-    size: int
-    mtime_ns: int
+    Args:
+        partitions: if given, and the folders of the path have date codes, only the folders of these are looked into.
 
-    @property
-    def stamp(self) -> tuple[str, int, int]:
-        """What changes when the file changes, without opening it."""
-        return (self.path, self.size, self.mtime_ns)
+    Raises:
+        SourceDenied: the storage does not let us look.
+        SourceUnreachable: it gives no answer.
+    """
+    source = file_source(spec)
+    pattern = re.sub(r"%[A-Za-z]", "*", source.path)
+    matches = _path_regex(source.path).fullmatch
+    files = storage.files_at(source.path, source.storage, project)
+    found = files.find(pattern, _folders(spec, partitions), lambda path: matches(path) is not None)
+    return [file for file in found if not _is_temporary(Path(file.path).name)]
 
 
-def landed(spec: PipelineSpec, project: Path) -> list[LandedFile]:
-    """All files the spec's path matches, in the order of their names; temporary ones are left out."""
-    if "://" in spec.source.place:
-        raise SpecError(
-            f"source path {spec.source.place!r} of pipeline {spec.name!r} is a URL",
-            rule="sources are files of this machine",
-            fix="mount or copy the files, and name their path",
-        )
-    pattern = re.sub(r"%[A-Za-z]", "*", spec.source.place)
-    files = []
-    for path in sorted(glob.glob(pattern, root_dir=project, recursive=True)):  # noqa: PTH207
-        name = Path(path).name
-        if name.startswith(".") or name.endswith(_TEMPORARY):
-            continue
-        try:
-            status = (project / path).stat()
-        except FileNotFoundError:
-            continue
-        if not (project / path).is_dir():
-            files.append(LandedFile(path, status.st_size, status.st_mtime_ns))
-    return files
+def file_source(spec: PipelineSpec) -> FileSource:
+    """The spec's source, which is one of files."""
+    assert isinstance(spec.source, FileSource)
+    return spec.source
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") or name.endswith(_TEMPORARY)
+
+
+def _folders(spec: PipelineSpec, partitions: Sequence[Partition] | None) -> list[str] | None:
+    """The folders of these partitions' files; None where they can't be told apart, or are too many."""
+    source = file_source(spec)
+    path = source.path.rpartition("/")[0]
+    codes = set(re.findall(r"%([A-Za-z])", path))
+    if partitions is None or not codes or not codes <= set(_CODES):
+        return None
+    step = timedelta(hours=1) if codes & {"H", "M", "S"} else timedelta(days=1)
+    zone, folders = Calendar(spec).zone, dict[str, None]()
+    for part in partitions:
+        assert part.start is not None
+        assert part.end is not None
+        moment = part.start
+        while moment < part.end:
+            filled = dated_path(path, Partition(part.key, moment), zone)
+            folders[storage.fixed_folder(f"{filled}/x")] = None
+            moment += step
+            if len(folders) > _MOST_FOLDERS:
+                return None
+    return list(folders)
 
 
 def no_match(spec: PipelineSpec, project: Path) -> SourceMissing:
     """There is no file at all."""
+    looked = "" if "://" in spec.source.place else f" (looked in {project})"
     return SourceMissing(
-        f"no file matches {spec.source.place!r} (looked in {project})",
+        f"no file matches {spec.source.place!r}{looked}",
         rule=f"pipeline {spec.name!r} reads its rows from there",
         fix="put a file there, or correct `source: {path: …}`",
     )
@@ -81,15 +96,15 @@ class _PathDates:
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._calendar = Calendar(spec)
-        self._codes = re.findall(r"%([A-Za-z])", spec.source.place)
+        self._codes = re.findall(r"%([A-Za-z])", file_source(spec).path)
         unknown = sorted(set(self._codes) - set(_CODES))
         if unknown:
             raise SpecError(
-                f"the path {spec.source.place!r} has the code %{unknown[0]}",
+                f"the path {file_source(spec).path!r} has the code %{unknown[0]}",
                 rule=f"date codes are {', '.join('%' + code for code in _CODES)}",
                 fix="use these, or a glob without codes",
             )
-        self._pattern = _path_regex(spec.source.place)
+        self._pattern = _path_regex(file_source(spec).path)
         self._start, self._end = spec.start, spec.end
 
     def partitions(self, path: str) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from pynomaly_pipelines.partitions import WHOLE, Calendar
 from pynomaly_pipelines.resources.tables import PARTITION
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import conversion, reading
+from pynomaly_pipelines.stages import conversion, opening
 from pynomaly_pipelines.stages.columns import SOURCE, refuse_missing, typed
 from pynomaly_pipelines.stages.paths import LandedFile, midnight
-from pynomaly_pipelines.stages.reading import REJECTED, ROW, Types
+from pynomaly_pipelines.stages.rows import REJECTED, ROW, Types, joined_reasons
 
 FILE = "_file"
-"""Which of the files a row came from, by position; never stored."""
+"""Which of the files a row came from, by number; never stored."""
 
 _CLOCKS_APART = timedelta(days=1)
 """How far a file's time of writing and the clock of its rows may disagree before a row counts as in the future."""
@@ -37,19 +37,38 @@ def partitions_in(spec: PipelineSpec, file: LandedFile, project: Path) -> tuple[
         SchemaError: it lacks a column that the spec names.
     """
     types = {spec.time: conversion.TIME} if spec.time else {}
-    rows, _ = reading.read_file(spec, file, types, project)
-    refuse_missing(spec, rows.table, file)
-    keys = placed(spec, [(file, ())], [rows.table], types)[PARTITION]
-    return tuple(sorted(key for key in pc.unique(keys).to_pylist() if key is not None)), len(keys)
+    keys: set[str | None] = set()
+    count = 0
+    names: dict[str, None] = {}
+    with opening.reading(spec, file, types, project) as opened:
+        for rows in opened.pieces:
+            names.update(dict.fromkeys(rows.table.column_names))
+            found = placed(spec, [(file, ())], [rows.table], types)[PARTITION]
+            keys.update(pc.unique(found).to_pylist())
+            count += len(found)
+    refuse_missing(spec, names, file)
+    return tuple(sorted(key for key in keys if key is not None)), count
 
 
 def placed(
-    spec: PipelineSpec, pairs: Sequence[tuple[LandedFile, tuple[str, ...]]], tables: Sequence[pa.Table], types: Types
+    spec: PipelineSpec,
+    pairs: Sequence[tuple[LandedFile, tuple[str, ...]]],
+    tables: Sequence[pa.Table],
+    types: Types,
+    numbers: Sequence[int] | None = None,
 ) -> pa.Table:
-    """The rows of these files with `_partition`, `_source` and `_file`; those with unfit times are rejected."""
+    """The rows of these files with `_partition`, `_source` and `_file`; those with unfit times are rejected.
+
+    Args:
+        pairs: for each of the tables, the file it is of, and the file's partitions.
+        numbers: for each of the tables, what `_file` says; by default its position.
+    """
     table, problems = typed(spec, tables, types)
     file_of = np.repeat(np.arange(len(tables), dtype=np.int32), [rows.num_rows for rows in tables])
-    moments = table[spec.time].combine_chunks() if spec.time else pa.nulls(table.num_rows, conversion.TIME)
+    moments = pa.nulls(table.num_rows, conversion.TIME)
+    # Lines of JSON need not all have one.
+    if spec.time and spec.time in table.column_names:
+        moments = table[spec.time].combine_chunks().cast(conversion.TIME)
     keys, misplaced = _Placement(spec, pairs, file_of, moments).keys()
     reasons = _more_reasons(table[REJECTED].combine_chunks(), [*problems, *misplaced])
     if spec.time and not spec.source.dated and spec.partition != "whole":
@@ -57,17 +76,36 @@ def placed(
         reasons = pc.if_else(untimed, pa.scalar(f"{spec.time} is missing"), reasons)
     index = pa.array(file_of)
     sources = pa.DictionaryArray.from_arrays(index, [file.path for file, _ in pairs]).cast(pa.string())
-    own = {PARTITION: keys, SOURCE: sources, ROW: table[ROW], REJECTED: reasons, FILE: index}
+    named = index if numbers is None else pa.array(np.asarray(numbers, dtype=np.int32)).take(index)
+    own = {PARTITION: keys, SOURCE: sources, ROW: table[ROW], REJECTED: reasons, FILE: named}
     rows = table.drop_columns([ROW, REJECTED])
     for name, column in own.items():
         rows = rows.append_column(name, column)
     return rows
 
 
+def last_partitions(rows: pa.Table) -> dict[int, str]:
+    """File -> the last partition that a row of it with a fit time belongs to."""
+    placed_rows = rows.select([FILE, PARTITION]).filter(pc.is_valid(rows[PARTITION]))
+    found = placed_rows.group_by(FILE).aggregate([(PARTITION, "max")]).to_pylist()
+    return {row[FILE]: row[f"{PARTITION}_max"] for row in found}
+
+
+def with_last_partitions(rows: pa.Table, last: dict[int, str]) -> pa.Table:
+    """Rows without a partition are kept in the last one of their file; those of a file that has none stay without."""
+    if not rows[PARTITION].null_count or not last:
+        return rows
+    files = pa.array(list(last), pa.int32())
+    position = pc.index_in(rows[FILE], value_set=files)
+    fallback = pa.array(list(last.values()), pa.string()).take(position.combine_chunks())
+    filled = pc.coalesce(rows[PARTITION].combine_chunks(), fallback)
+    return rows.set_column(rows.column_names.index(PARTITION), PARTITION, filled)
+
+
 def _more_reasons(before: pa.Array, problems: list[tuple[int, str]]) -> pa.Array:
     if not problems:
         return before
-    more = reading.joined_reasons(len(before), problems)
+    more = joined_reasons(len(before), problems)
     # 2026-11: with null_handling="skip" Arrow 25 drops the rows in which all are null.
     return pc.coalesce(pc.binary_join_element_wise(before, more, "; "), before, more)
 
@@ -115,18 +153,12 @@ class _Placement:
         return pa.array(keys, pa.string()), problems
 
     def _by_time(self, keys: np.ndarray) -> tuple[pa.Array, list[tuple[int, str]]]:
-        """The row's time rules; a row without a fit time is rejected in the file's last partition."""
+        """The row's time rules; a row without a fit time has none yet (`with_last_partitions`)."""
         problems = dict(self._outside_calendar())
         problems |= {i: why for i, why in self._future() if i not in problems}
         problems |= dict.fromkeys(np.flatnonzero(pc.is_null(self._moments).to_numpy(zero_copy_only=False)).tolist(), "")
-        unfit = np.zeros(len(keys), dtype=bool)
-        unfit[list(problems)] = True
         keys = keys.copy()
-        for index in range(len(self._pairs)):
-            of_file = self._file_of == index
-            if (bad := of_file & unfit).any():
-                fit = keys[of_file & ~unfit]
-                keys[bad] = max(fit) if len(fit) else None
+        keys[list(problems)] = None
         return pa.array(keys, pa.string()), [(i, why) for i, why in problems.items() if why]
 
     def _outside_calendar(self) -> list[tuple[int, str]]:
@@ -149,7 +181,8 @@ class _Placement:
         written = np.array([file.mtime_ns for file, _ in self._pairs])[self._file_of]
         latest = written // 1000 + int(_CLOCKS_APART.total_seconds() * 1e6)
         micros = pc.fill_null(self._moments.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-        late = np.flatnonzero(micros > latest).tolist()
+        # Rows of tables have no file that was written at some time.
+        late = np.flatnonzero((micros > latest) & (written > 0)).tolist()
         return [(i, f"time {self._shown(self._moments[i].as_py())} is later than the file itself") for i in late]
 
     def _shown(self, moment: object) -> str:

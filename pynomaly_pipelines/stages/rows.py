@@ -1,0 +1,84 @@
+"""What one piece of a source holds, whatever it was read from, and the words for what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pynomaly_pipelines.operations.errors import SourceUnreadable
+from pynomaly_pipelines.resources.storage import LandedFile
+from pynomaly_pipelines.stages import conversion
+
+ROW, REJECTED, TEXT = "_row", "_rejected", "_text"
+Types = Mapping[str, pa.DataType]
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Rows of one file, all or a piece: its columns in the types asked for, `_row` and `_rejected` (null or reasons).
+
+    Timestamps of text files are still texts (they convert faster many files at a time).
+    """
+
+    table: pa.Table
+    texts: Callable[[Sequence[int]], list[str]]
+    """Original text of the rows with these `_row` numbers."""
+
+
+@dataclass
+class Reading:
+    """A file, or what a database holds of a partition, that is being read."""
+
+    file: LandedFile
+    """As it was read; of a database, once it is read to the end."""
+    digest: str
+    """SHA-256 of its bytes; empty where rows come from tables."""
+    pieces: Iterator[FileRows]
+
+
+def unreadable(where: str, problem: str, rule: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"file {where} {problem}", rule=rule, fix="deliver the file again, whole; it is read as soon as it has changed"
+    )
+
+
+def joined_reasons(length: int, problems: Iterable[tuple[int, str]]) -> pa.Array:
+    """Reasons of each position, joined with "; ", null where there are none."""
+    reasons: list[str | None] = [None] * length
+    for position, reason in problems:
+        before = reasons[position]
+        reasons[position] = reason if before is None else f"{before}; {reason}"
+    return pa.array(reasons, pa.string())
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a reason; long ones are cut."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def column_names(names: Sequence[str], where: str) -> list[str]:
+    """Names as they are stored: no leading underscore (those are the product's own), none empty, none twice."""
+    stored = [name.strip().lstrip("_") or f"column_{i + 1}" for i, name in enumerate(names)]
+    lowered = [name.lower() for name in stored]
+    twice = sorted({name for name, low in zip(stored, lowered, strict=True) if lowered.count(low) > 1})
+    if twice:
+        raise unreadable(where, f"has the column {twice[0]!r} twice", "column names differ by more than case")
+    return stored
+
+
+def typed_texts(texts: pa.Table, types: Types) -> tuple[pa.Table, list[tuple[int, str]]]:
+    """Texts -> types (timestamps stay texts), and what did not convert."""
+    columns, problems = [], []
+    for name in texts.column_names:
+        column = texts[name].combine_chunks()
+        kind = types.get(name, pa.string())
+        if pa.types.is_timestamp(kind):
+            columns.append(column)
+            continue
+        values, bad = conversion.converted(column, kind, "UTC")
+        problems += [(position, f"{name}={shown(column[position].as_py())} {why}") for position, why in bad.items()]
+        columns.append(values)
+    return pa.table(columns, names=texts.column_names), problems

