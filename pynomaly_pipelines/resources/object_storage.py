@@ -5,6 +5,7 @@ The client is `obstore`, an extra; `deltalake` brings its own, which takes the s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -141,7 +142,8 @@ def told(url: str) -> Iterator[None]:
 def as_source_error(url: str, message: str) -> PynomalyError:
     """What the storage's client says, in the product's words."""
     scheme, bucket, _ = split(url)
-    short = " ".join(message.split("Debug source:")[0].split())
+    plain = re.sub(r"\x1b\[[0-9;]*m|↳", "", message.split("Debug source:")[0])
+    short = " ".join(plain.split())
     code = _between(message, "<Code>", "</Code>")
     if "NoSuchBucket" in message or "ContainerNotFound" in message or "bucket does not exist" in message:
         return SourceMissing(

@@ -161,16 +161,12 @@ class _Block:
 
     def _without_blank_lines(self, table: pa.Table) -> pa.Table:
         """Drop rows that are blank lines; they count as lines, not as rows."""
-        if not _has_blank_line(self.data):
-            return table
         empty = np.ones(table.num_rows, dtype=bool)
         for name in self.names:
             empty &= pc.is_null(table[name]).to_numpy()
+        if not empty.any():
+            return table
         numbers = table[ROW].to_numpy()[empty]
         texts = self.texts(numbers.tolist())
         blank = [number for number, text in zip(numbers, texts, strict=True) if not text.strip()]
         return table.filter(pa.array(~np.isin(table[ROW].to_numpy(), blank)))
-
-
-def _has_blank_line(data: bytes) -> bool:
-    return data.startswith((b"\n", b"\r")) or any(twice in data for twice in (b"\n\n", b"\n\r", b"\r\r"))
