@@ -10,7 +10,7 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pynomaly_pipelines.cli import main
 from pynomaly_pipelines.operations import errors
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages.expectations import KNOWN, NOTES, REFUSED
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Made from the code by docs/generate.py; edit the code. -->\n\n"
@@ -30,6 +31,7 @@ def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
     return {
         "pipeline.md": NOTE + pipeline_page(),
+        "expectations.md": NOTE + expectations_page(),
         "commands.md": NOTE + commands_page(),
         "settings.md": NOTE + settings_page(),
         "errors.md": NOTE + errors_page(),
@@ -55,6 +57,34 @@ def pipeline_page() -> str:
         if shapes:
             parts += [f"## {name}\n", definition.get("description", ""), "", _table(shapes[0])]
     return "\n".join(parts)
+
+
+def expectations_page() -> str:
+    """Every expectation of Great Expectations' core: what it judges and what it may be told, or why it is refused."""
+    levels = {"row": "each row", "group": "rows beside each other", "table": "the partition"}
+    rows = [
+        f"| `{name}` | {levels[known.level]} | {_listed(known.required)} | {_listed(known.optional)} |"
+        for name, known in sorted(KNOWN.items())
+    ]
+    refused = [f"| `{name}` | {why} | {instead} |" for name, (why, instead) in sorted(REFUSED.items())]
+    return "\n".join(
+        [
+            "# Expectations\n",
+            f"Each may also be told {_listed(('severity', *NOTES))}; see [Validation](../validation.md).\n",
+            "| name | judges | needs | may be told |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "\n## Refused\n",
+            "| name | why | instead |",
+            "| --- | --- | --- |",
+            *refused,
+            "",
+        ]
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def commands_page() -> str:
