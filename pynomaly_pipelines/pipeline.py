@@ -11,6 +11,7 @@ import dagster as dg
 from pynomaly_pipelines import __version__, presentation
 from pynomaly_pipelines.automation import conditions
 from pynomaly_pipelines.automation.arrivals import build_arrivals
+from pynomaly_pipelines.automation.promotions import SOUND_CHECK, build_promotions
 from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, READABLE, REFUSED, build_reruns
 from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, PynomalyError, SourceError
 from pynomaly_pipelines.operations.settings import Settings
@@ -319,7 +320,12 @@ def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
             )
         ],
         check_specs=[
-            dg.AssetCheckSpec(GATE, asset=wiring.key("champion"), description="The challenger passed the gate.")
+            dg.AssetCheckSpec(GATE, asset=wiring.key("champion"), description="The challenger passed the gate."),
+            dg.AssetCheckSpec(
+                SOUND_CHECK,
+                asset=wiring.key("champion"),
+                description="The champion, whoever chose it, loads and scores this pipeline's rows.",
+            ),
         ],
         retry_policy=wiring.retries,
     )
@@ -330,13 +336,17 @@ def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
 
         with told():
             models = registry.open()
-            report = register(spec, lake.open(), models)
+            report = register(spec, lake.open(), models, run_id=context.run.run_id)
         context.log.info(f"version {report.challenger.number} {report.verdict}")
-        if report.champion is not None:
+        # A champion that stays is no news: nothing is scored again for it.
+        if report.champion is not None and report.champion.number == report.challenger.number:
+            sound = dg.AssetCheckResult(asset_key=wiring.key("champion"), check_name=SOUND_CHECK, passed=True)
             yield dg.MaterializeResult(
-                asset_key=wiring.key("champion"), metadata=presentation.of_champion(models, report)
+                asset_key=wiring.key("champion"),
+                metadata=presentation.of_champion(models, report),
+                check_results=[sound],
             )
-        yield presentation.gate_check(wiring.key("champion"), GATE, report)
+        yield presentation.gate_check(models, wiring.key("champion"), GATE, report)
 
     return champion
 
@@ -428,7 +438,7 @@ def latest_schedule(wiring: Wiring, ingest: Any, *, live: bool) -> dg.ScheduleDe
 
 
 def sensors(spec: PipelineSpec, *, live: bool) -> Iterator[dg.SensorDefinition]:
-    """Arrivals, declarative automation and reruns."""
+    """Arrivals, declarative automation, promotions by hand and reruns."""
     if spec.automation.arrivals:
         yield build_arrivals(spec, live=live)
     yield dg.AutomationConditionSensorDefinition(
@@ -439,6 +449,7 @@ def sensors(spec: PipelineSpec, *, live: bool) -> Iterator[dg.SensorDefinition]:
         run_tags={"pipeline": spec.name, "pynomaly/trigger": "automation"},
         default_status=_status(live, dg.DefaultSensorStatus),
     )
+    yield build_promotions(spec, live=live)
     yield build_reruns(spec, live=live)
 
 

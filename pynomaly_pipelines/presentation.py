@@ -205,13 +205,14 @@ def of_champion(registry: Registry, report: RegistrationReport) -> Metadata:
         "threshold": champion.threshold,
         "threshold_rule": threshold_rule(champion),
         "gate": str(report.verdict),
+        "verdict": dg.MetadataValue.md(report.verdict.markdown()),
         "trained_on": dg.MetadataValue.json(_json(champion.tags["window"])),
         "mlflow_version": dg.MetadataValue.url(registry.version_url(champion)),
         "mlflow_run": dg.MetadataValue.url(registry.run_url(champion)),
     }
 
 
-def gate_check(key: dg.AssetKey, name: str, report: RegistrationReport) -> dg.AssetCheckResult:
+def gate_check(registry: Registry, key: dg.AssetKey, name: str, report: RegistrationReport) -> dg.AssetCheckResult:
     """Whether the challenger passed, with the reasons."""
     return dg.AssetCheckResult(
         asset_key=key,
@@ -219,7 +220,12 @@ def gate_check(key: dg.AssetKey, name: str, report: RegistrationReport) -> dg.As
         passed=report.verdict.promote,
         severity=dg.AssetCheckSeverity.WARN,
         description=str(report.verdict),
-        metadata={"challenger": report.challenger.number, "reasons": "; ".join(report.verdict.reasons)},
+        metadata={
+            "challenger": report.challenger.number,
+            "reasons": "; ".join(report.verdict.reasons),
+            "verdict": dg.MetadataValue.md(report.verdict.markdown()),
+            "mlflow": dg.MetadataValue.url(registry.version_url(report.challenger)),
+        },
     )
 
 

@@ -241,12 +241,26 @@ class Promotion(Strict):
 
     automatic: bool = True
     """Promote a challenger that passes; otherwise it waits for a person."""
-    max_alert_rate: Share = 0.2
-    """Largest share of held-out rows a challenger may flag."""
+    tolerance: Share = 0.02
+    """How much worse than the champion a challenger might be, by the 95 % interval of the paired difference."""
+    injected_tolerance: Share = 0.1
+    """How much less of the injected anomalies it may find, where something else decides."""
+    alert_factor: Annotated[float, Field(ge=1.0)] = 4.0
+    """Most alerts among ordinary rows, in multiples of the budget that `threshold` sets; noise is allowed for."""
+    max_alert_rate: Share = 0.1
+    """Largest share of ordinary rows that may alert, whatever the budget."""
     min_injected_auc: Share = 0.7
     """Smallest ROC AUC, against untouched rows, of the injected kind a challenger finds best; 0.5 is guessing."""
-    tolerance: Share = 0.02
-    """How much worse than the champion, on the deciding metric, still counts as equal."""
+    min_labelled: PositiveInt = 5
+    """Fewest known anomalies among the replayed rows for labels to decide; with fewer, injected anomalies do."""
+    min_agreement: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.2
+    """Smallest rank correlation with the champion's scores; below it a person decides, unless labels do."""
+    same_ranking: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.95
+    """Rank correlation from which a challenger counts as the version that was rolled back; a person decides."""
+    max_cost_ratio: Annotated[float, Field(ge=1.0)] = 10.0
+    """How many times the champion's processor time a challenger's scoring may take."""
+    free_cost_ms: Annotated[float, Field(ge=0.0)] = 1000.0
+    """Processor time per 1,000 rows below which scoring is cheap enough at any ratio."""
 
 
 DriftKind = Literal["features", "scores", "quality"]
@@ -297,6 +311,8 @@ class Automation(Strict):
     """Look for new files and ingest the partitions they belong to."""
     arrivals_interval_seconds: PositiveInt = 15
     """Seconds between two looks."""
+    promotions_interval_seconds: PositiveInt = 30
+    """Seconds between two looks at who is champion in the registry."""
     schedule: Cron | None = None
     """Also ingest and validate the latest complete partition at these times (local); scoring follows by automation."""
     retrain: Cron | None = "0 3 * * 0"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.registry import Registry, Version
@@ -65,14 +68,29 @@ class Trained:
         return found
 
     def copy(self, folder: Path, new_registry: Callable[[Path], Registry]) -> Trained:
-        """The same with tables and a registry of its own; artifacts are shared, they are never rewritten."""
-        shutil.copytree(self.folder / "lake", folder / "lake")
-        (folder / "registry").mkdir()
-        shutil.copy(self.folder / "registry" / "registry.db", folder / "registry" / "registry.db")
+        """The same with tables, a registry and artifacts of its own."""
+        for part in ("lake", "registry"):
+            shutil.copytree(self.folder / part, folder / part, ignore=shutil.ignore_patterns("cache"))
+        _move_artifacts(folder / "registry" / "registry.db", str(self.folder), str(folder))
+        # MLflow remembers by run where artifacts lie; the copy's runs have the same ids.
+        _artifact_repos_cache.clear()
         lake, registry = Lake(str(folder / "lake")), new_registry(folder / "registry")
         return Trained(
             self.small, folder, lake, registry, self.versions, self.evaluation, self.registration, self.scoring
         )
+
+
+def _move_artifacts(database: Path, old: str, new: str) -> None:
+    """Let a copied registry look for its artifacts beside itself."""
+    places = {
+        "experiments": "artifact_location",
+        "runs": "artifact_uri",
+        "logged_models": "artifact_location",
+        "model_versions": "storage_location",
+    }
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in places.items():
+            connection.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
 
 
 def spec(**attributes: Any) -> PipelineSpec:

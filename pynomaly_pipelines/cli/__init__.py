@@ -10,6 +10,7 @@ from pynomaly_pipelines import __version__
 from pynomaly_pipelines.cli import (
     backtests,
     exclusions,
+    gate,
     models,
     projects,
     quarantine,
@@ -47,7 +48,9 @@ COMMANDS: tuple[click.Command, ...] = (
     suggestions.suggest,
     projects.docs,
     quarantine.quarantine,
-    models.rollback,
+    gate.evaluate,
+    gate.promote,
+    gate.rollback,
     models.models,
     exclusions.exclude,
     thresholds.threshold,

@@ -31,6 +31,9 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 MODEL = "model"
 SCORER_FOLDER = "scorer"
+PAGE = 200
+"""Versions asked for at once."""
+LONGEST_TAG = 4_900
 LOADER = "pynomaly_pipelines.resources.pyfunc"
 
 
@@ -120,10 +123,13 @@ class Registry:
         self._log_bytes(self._client(), version.run_id, folder, files)
 
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
-        """Set tags on a version; MLflow cuts values at 5,000 characters, so do we, visibly."""
+        """Set tags on a version. They are for people: MLflow takes 5,000 characters, longer texts are cut visibly.
+
+        What a program reads again goes into an artifact (`log_files`, `file`).
+        """
         client = self._client()
         for key, value in tags.items():
-            text = value if len(value) <= 4900 else f"{value[:4900]} … (cut)"
+            text = value if len(value) <= LONGEST_TAG else f"{value[:LONGEST_TAG]} … (cut)"
             client.set_model_version_tag(pipeline_model(version.pipeline), str(version.number), key, text)
 
     def tag_pipeline(self, pipeline: str, tags: Mapping[str, str]) -> None:
@@ -131,6 +137,17 @@ class Registry:
         client = self._client()
         for key, value in tags.items():
             client.set_registered_model_tag(pipeline_model(pipeline), key, value)
+
+    def untag(self, version: Version, *keys: str) -> None:
+        """Take tags off a version; no error where there is none of that name."""
+        client = self._client()
+        for key in set(keys) & set(version.tags):
+            client.delete_model_version_tag(pipeline_model(version.pipeline), str(version.number), key)
+
+    def describe(self, version: Version, text: str) -> None:
+        """The text the MLflow UI shows on the version's page, Markdown."""
+        name = pipeline_model(version.pipeline)
+        self._client().update_model_version(name, str(version.number), description=text[:LONGEST_TAG])
 
     def point(self, alias: str, version: Version) -> None:
         """Make an alias name this version."""
@@ -200,10 +217,16 @@ class Registry:
 
     def versions(self, pipeline: str) -> list[Version]:
         """All versions of a pipeline, newest first."""
-        name = pipeline_model(pipeline)
-        found = self._client().search_model_versions(f"name='{name}'", max_results=1000)
-        numbers = sorted((int(v.version) for v in found), reverse=True)
-        return [self.version(pipeline, number) for number in numbers]
+        client, name = self._client(), pipeline_model(pipeline)
+        found: list[ModelVersion] = []
+        token: str | None = None
+        while token != "":
+            page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
+            found, token = [*found, *page], page.token or ""
+        # A search tells no aliases; the model tells them all at once.
+        aliases = client.get_registered_model(name).aliases if found else {}
+        versions = [_version(pipeline, one, aliases) for one in found]
+        return sorted(versions, key=lambda version: -version.number)
 
     def candidates(self, pipeline: str) -> list[Version]:
         """The versions the last training made, by their `candidate-…` aliases."""
@@ -223,6 +246,10 @@ class Registry:
 
     def picture(self, version: Version, name: str) -> bytes:
         """A plot of the run behind a version, `plots/<name>`; empty where it has none."""
+        return self.file(version, f"plots/{name}")
+
+    def file(self, version: Version, path: str) -> bytes:
+        """A file among the artifacts of the run behind a version; empty where there is none."""
         import mlflow.artifacts
         from mlflow.exceptions import MlflowException
 
@@ -230,7 +257,7 @@ class Registry:
             try:
                 got = mlflow.artifacts.download_artifacts(
                     run_id=version.run_id,
-                    artifact_path=f"plots/{name}",
+                    artifact_path=path,
                     dst_path=place,
                     tracking_uri=self.tracking_uri,
                 )
@@ -350,14 +377,18 @@ def pipeline_model(pipeline: str) -> str:
     return pipeline
 
 
-def _version(pipeline: str, found: ModelVersion) -> Version:
+def _version(pipeline: str, found: ModelVersion, aliases: Mapping[str, str] | None = None) -> Version:
+    """The version as found; `aliases` (alias -> number) where the answer itself tells none."""
+    own = (
+        found.aliases if aliases is None else [a for a, number in aliases.items() if int(number) == int(found.version)]
+    )
     return Version(
         pipeline=pipeline,
         number=int(found.version),
         run_id=str(found.run_id),
         source=str(found.source),
         tags=dict(found.tags),
-        aliases=tuple(sorted(found.aliases)),
+        aliases=tuple(sorted(own)),
     )
 
 

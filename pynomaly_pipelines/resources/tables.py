@@ -20,6 +20,7 @@ _MAKERS = {
     "validated": "validate",
     "quarantine": "validate",
     "scores": "score",
+    "champions": "gate",
 }
 _ATTEMPTS = 12
 _FIRST_WAIT_SECONDS = 0.05

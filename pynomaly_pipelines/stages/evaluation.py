@@ -7,27 +7,27 @@ recall of injected anomalies, stability under refitting, alert rate. Both kinds 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pynomaly_pipelines.operations.errors import DataError, DetectorError, NotEnoughData, RegistryError
+from pynomaly_pipelines.operations.errors import DataError, DetectorError, NotEnoughData
 from pynomaly_pipelines.resources.registry import CHALLENGER, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
-from pynomaly_pipelines.stages import injection, plots
-from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, VALUE
+from pynomaly_pipelines.stages import plots
+from pynomaly_pipelines.stages.features import TIMESTAMP
+from pynomaly_pipelines.stages.gate import statistics
+from pynomaly_pipelines.stages.gate.replay import Performance, Replay, perform, replay_of
 from pynomaly_pipelines.stages.training import Split, Window, fit, read_window
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection import Scorer
 
 RESAMPLES = 200
-MOST_INJECTED = 2_000
 MOST_REFITTED = 10_000
 _TABLE_HEAD = (
     "version",
@@ -41,7 +41,6 @@ _TABLE_HEAD = (
     "stability",
     "ms / 1000 rows",
 )
-POINT_COLUMNS = [TIMESTAMP, SERIES, VALUE]
 
 
 @dataclass(frozen=True)
@@ -121,30 +120,8 @@ class Evaluation:
         return found
 
     def to_json(self) -> str:
-        """Everything, for the run's artifacts and the version's tag."""
+        """Everything, for the run's artifacts."""
         return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str, version: int) -> Evaluation:
-        """What `to_json` wrote.
-
-        Raises:
-            RegistryError: the text is not an evaluation.
-        """
-        try:
-            told = json.loads(text)
-            labelled = told.pop("labelled")
-            if labelled is not None:
-                for name in ("roc_auc", "average_precision", "precision"):
-                    labelled[name] = None if labelled[name] is None else Interval(**labelled[name])
-            notes = tuple(told.pop("notes"))
-            return cls(**told, labelled=None if labelled is None else Labelled(**labelled), notes=notes)
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-            raise RegistryError(
-                f"version {version} carries no readable evaluation",
-                rule="the gate decides on the evidence the evaluation stored in the tag `evaluation`",
-                fix="materialize the evaluation again",
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -190,16 +167,11 @@ def evaluate(
     return EvaluationReport(tuple(entry[0] for entry in judged), best[1], best[2])
 
 
-def judge(
-    spec: PipelineSpec, version: Version, scorer: Scorer, split: Split, *, refit: bool = True
-) -> tuple[Evaluation, dict[str, bytes]]:
-    """The evidence on one scorer over a hold-out, and the plots a person would look at; `refit` measures stability."""
-    threshold = version.threshold
-    frame, first = _with_history(spec, split)
-    started = time.perf_counter()
-    scores = scorer.score(frame)
-    elapsed = time.perf_counter() - started
-    held = split.judged(scores[first:])
+def judge(spec: PipelineSpec, version: Version, scorer: Scorer, split: Split) -> tuple[Evaluation, dict[str, bytes]]:
+    """The evidence on one scorer over a hold-out, and the plots a person would look at."""
+    threshold, replay = version.threshold, replay_of(spec, split)
+    performance = perform(replay, scorer)
+    held = performance.scores
     if not np.isfinite(held).any():
         raise NotEnoughData(
             f"none of the {len(held)} hold-out rows of {spec.name!r} could be scored",
@@ -207,18 +179,18 @@ def judge(
             fix="train on a longer window (`training.window`)",
         )
     labelled = _labelled(held, split.holdout_labels, threshold, spec.training.seed)
-    recall, auc = _injected(spec, scorer, frame, first, held, threshold)
-    stability, notes = _stability(spec, version, split, frame, first) if refit else (None, ())
+    recall, auc = _found(performance, threshold)
+    stability, notes = _stability(spec, version, split, replay)
     evaluation = Evaluation(
         version=version.number,
         detector=version.detector,
         rows=len(held),
         threshold=threshold,
-        alert_rate=float(np.mean(np.nan_to_num(held) > threshold)),
+        alert_rate=float(np.mean(held[np.isfinite(held)] > threshold)),
         injected_recall=recall,
         injected_auc=auc,
         stability=stability,
-        milliseconds_per_1000=1e6 * elapsed / max(1, len(frame)),
+        milliseconds_per_1000=performance.milliseconds_per_1000,
         labelled=labelled,
         notes=notes,
     )
@@ -271,67 +243,25 @@ def _precision(labels: np.ndarray, flagged: np.ndarray) -> float:
     return float(labels[flagged > 0].mean()) if flagged.any() else float("nan")
 
 
-def _with_history(spec: PipelineSpec, split: Split) -> tuple[pd.DataFrame, int]:
-    """The hold-out as a scorer wants it, and the position of its first row."""
-    if spec.kind == "records":
-        return split.holdout, 0
-    frame = pd.concat([split.history, split.holdout], ignore_index=True)[POINT_COLUMNS]
-    return frame, len(split.history)
-
-
-def _injected(
-    spec: PipelineSpec, scorer: Scorer, frame: pd.DataFrame, first: int, held: np.ndarray, threshold: float
-) -> tuple[dict[str, float], dict[str, float]]:
+def _found(performance: Performance, threshold: float) -> tuple[dict[str, float], dict[str, float]]:
     """Recall at the threshold and ROC AUC, by kind of injected anomaly."""
-    rng = np.random.default_rng(spec.training.seed)
-    found = _found_points if spec.kind == "series" else _found_rows
     recall, auc = {}, {}
-    for kind, touched, untouched in found(scorer, frame, first, held, rng):
-        recall[kind] = float(np.mean(touched > threshold))
-        auc[kind] = _separation(touched, untouched)
+    for kind, found in performance.injected.items():
+        touched, calm = found.touched[np.isfinite(found.touched)], found.calm[np.isfinite(found.calm)]
+        if len(touched) and len(calm):
+            recall[kind] = float(np.mean(touched > threshold))
+            auc[kind] = statistics.auc(touched, calm)
     return recall, auc
 
 
-def _found_rows(
-    scorer: Scorer, frame: pd.DataFrame, first: int, held: np.ndarray, rng: np.random.Generator
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Kind, scores of injected rows, scores of untouched ones."""
-    rows = first + np.sort(rng.permutation(len(frame) - first)[:MOST_INJECTED])
-    for injected in injection.into_rows(frame.iloc[rows].reset_index(drop=True), rng):
-        yield injected.kind, scorer.score(injected.frame), held
-
-
-def _found_points(
-    scorer: Scorer, frame: pd.DataFrame, first: int, held: np.ndarray, rng: np.random.Generator
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Kind, highest score of each injected stretch, highest of each untouched stretch of the same length."""
-    groups = list(frame.iloc[first:].groupby(SERIES, sort=True).indices.values())
-    for injected in injection.into_series(frame, first, rng):
-        # What has no past yet, a series that is new in the hold-out, has no score: no detector could find it.
-        spans = [span for span in injected.spans if np.isfinite(held[span - first]).all()]
-        if not spans:
-            continue
-        scores, length = np.nan_to_num(scorer.score(injected.frame)), len(spans[0])
-        touched = np.array([scores[span].max() for span in spans])
-        calm = [held[rows][: len(rows) // length * length].reshape(-1, length) for rows in groups]
-        highest = np.concatenate([part.max(axis=1) for part in calm])
-        yield injected.kind, touched, highest[np.isfinite(highest)]
-
-
-def _separation(touched: np.ndarray, untouched: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    truth = np.r_[np.zeros(len(untouched)), np.ones(len(touched))]
-    return float(roc_auc_score(truth, np.nan_to_num(np.r_[untouched, touched])))
-
-
 def _stability(
-    spec: PipelineSpec, version: Version, split: Split, frame: pd.DataFrame, first: int
+    spec: PipelineSpec, version: Version, split: Split, replay: Replay
 ) -> tuple[float | None, tuple[str, ...]]:
     choice = _choice(spec, version)
     rng = np.random.default_rng(spec.training.seed)
     try:
-        scores = [fit(spec, choice, half).raw_score(frame)[first:] for half in _halves(spec, split.train, rng)]
+        halves = [fit(spec, choice, half) for half in _halves(spec, split.train, rng)]
+        scores = [half.raw_score(replay.frame)[replay.first :] for half in halves]
     except (DataError, DetectorError) as error:
         return None, (f"stability not measured: {error}",)
     ranks = [pd.Series(s).rank() for s in scores]
@@ -357,7 +287,7 @@ def _record(registry: Registry, version: Version, evaluation: Evaluation, pictur
     registry.log_metrics(version, evaluation.metrics())
     registry.log_files(version, "plots", pictures)
     registry.log_files(version, "evaluation", {"evaluation.json": evaluation.to_json().encode()})
-    registry.tag(version, {"evaluation": evaluation.to_json()})
+    registry.tag(version, {"evaluation": f"{evaluation.evidence_name} {evaluation.evidence:.3f}"})
 
 
 def _markdown_row(e: Evaluation) -> str:

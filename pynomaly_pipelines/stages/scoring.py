@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pynomaly_pipelines.operations.errors import SignatureError
+from pynomaly_pipelines.operations.errors import RegistryError, SignatureError
 from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Commit, Lake
@@ -21,9 +21,11 @@ from pynomaly_pipelines.stages.thresholding import in_force
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pynomaly_pipelines.detection import Explanation, Scorer
+    from pynomaly_pipelines.detection import Assessment, Explanation, Scorer
 
 NOT_SHOWN = ["_source", "_row", "raw_score", "threshold", "model_version", "model_run_id", "run_id", "scored_at"]
+SOUND, UNSOUND = "sound", "no"
+"""Tag of a champion that came from outside: `yes`, or `no: ` and what is wrong with it."""
 EXPLAINED_TAIL = 10.0
 """Rows are explained from the score that this many times the alert rate of ordinary rows exceeds."""
 
@@ -53,6 +55,7 @@ def score(
 
     Raises:
         NoChampion: nothing was promoted yet.
+        RegistryError: the champion was chosen outside the product and failed its check.
         SignatureError: the rows lack columns of the model.
     """
     keys = [partition.key for partition in partitions]
@@ -72,6 +75,7 @@ def assess(
         NoChampion, SignatureError: as `score`.
     """
     champion = registry.champion(spec.name)
+    _refuse_unsound(champion)
     scorer = registry.load(champion)
     version = in_force(spec, lake, registry, champion, scorer)
     table = lake.read(spec.name, "validated", partitions=[partition.key for partition in partitions])
@@ -84,6 +88,16 @@ def assess(
             fix=f"train one on the columns as they are now: `pynomaly run {spec.name} --train`",
         ) from error
     return version, scored.assign(model_version=version.number, model_run_id=version.run_id), table.schema
+
+
+def _refuse_unsound(version: Version) -> None:
+    said = version.tags.get(SOUND, "")
+    if said.startswith(UNSOUND):
+        raise RegistryError(
+            f"champion {version.number} of {version.pipeline!r} was chosen in the registry and is not sound ({said})",
+            rule="a champion loads, reads the pipeline's columns, and its scores are finite and vary",
+            fix=f"`pynomaly rollback {version.pipeline}`, or point the alias `champion` at another version",
+        )
 
 
 def assess_rows(
@@ -102,12 +116,18 @@ def assess_rows(
     if past is not None and past.num_rows:
         history = detector_frame(spec, past)[[TIMESTAMP, SERIES, VALUE]]
         inputs, start = pd.concat([history, inputs], ignore_index=True), len(history)
-    found = scorer.assess(inputs, top=0)
-    scores = found.score[start:]
-    scored = identity.assign(score=scores, raw_score=found.raw_score[start:], threshold=threshold)
+    found = scores_of(scorer, inputs, start)
+    scores = found.score
+    scored = identity.assign(score=scores, raw_score=found.raw_score, threshold=threshold)
     scored["is_anomaly"] = np.nan_to_num(scores) > threshold
     reasons = _reasons(spec, scorer, inputs, start, _explained(scorer, spec, scores, threshold))
     return scored.assign(reasons=pd.Series(reasons, index=scored.index, dtype="object"))
+
+
+def scores_of(scorer: Scorer, inputs: pd.DataFrame, start: int) -> Assessment:
+    """Scores of `inputs[start:]`; what stands before is the past a series needs."""
+    found = scorer.assess(inputs, top=0)
+    return replace(found, raw_score=found.raw_score[start:], score=found.score[start:])
 
 
 def to_arrow(spec: PipelineSpec, scored: pd.DataFrame, validated: pa.Schema) -> pa.Table:

@@ -65,6 +65,14 @@ def top_scores(
     return (ordered if most is None else ordered.head(most)).reset_index(drop=True)
 
 
+def scored_by_others(spec: PipelineSpec, lake: Lake, version: int) -> list[str]:
+    """Partitions whose stored scores another model version made."""
+    if not lake.exists(spec.name, "scores"):
+        return []
+    rows = lake.read(spec.name, "scores", columns=["_partition", "model_version"]).to_pandas()
+    return sorted(rows.loc[rows["model_version"] != version, "_partition"].unique().tolist())
+
+
 def pictures(spec: PipelineSpec, lake: Lake) -> dict[str, bytes]:
     """Plots over all stored scores."""
     columns = ["_partition", "score", "threshold", "is_anomaly"]

@@ -21,6 +21,7 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
 from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, VALUE, detector_frame, labels_of, needed_columns
+from pynomaly_pipelines.stages.sides import held_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,7 +146,8 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
         held = [entry for entry in labelled if entry[0] in set(window.holdout)]
         (train, train_labels), (holdout, holdout_labels) = _joined(fit), _joined(held)
     else:
-        train, holdout, train_labels, holdout_labels = _split_rows(spec, *_joined(labelled), window.seed)
+        kept = _held_rows(spec, [table for _, table in tables], [frame for _, frame, _ in labelled], window.seed)
+        train, holdout, train_labels, holdout_labels = _split_rows(*_joined(labelled), kept)
     learnt = spec.labels is not None and spec.labels.train
     (train, train_labels), missed = _forgiven(spec, train, train_labels, out, keep_known=learnt)
     (holdout, holdout_labels), unjudged = _forgiven(spec, holdout, holdout_labels, out, keep_known=True)
@@ -233,7 +235,8 @@ def read_sampled(
     """The tables of a window's partitions; of records at most `max_rows`, drawn per partition, the same each time."""
     schema = lake.schema(spec.name, "validated")
     own = needed_columns(spec, schema)
-    columns = [*own, *(name for name in more if name in schema.names and name not in own)]
+    key = spec.key if spec.kind == "records" else ()
+    columns = [*own, *(name for name in dict.fromkeys((*key, *more)) if name in schema.names and name not in own)]
     counts = lake.counts(spec.name, "validated", version=window.table_version)
     share = min(1.0, window.max_rows / max(1, sum(counts[key] for key in window.partitions)))
     return [(key, _read_share(spec, lake, window, key, columns, share)) for key in window.partitions]
@@ -265,27 +268,19 @@ def _by_time(frame: pd.DataFrame, labels: np.ndarray | None) -> tuple[pd.DataFra
     return frame.iloc[order].reset_index(drop=True), None if labels is None else labels[order]
 
 
-def _split_rows(
-    spec: PipelineSpec, frame: pd.DataFrame, labels: np.ndarray | None, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray | None, np.ndarray | None]:
+def _held_rows(spec: PipelineSpec, tables: Sequence[pa.Table], frames: Sequence[pd.DataFrame], seed: int) -> np.ndarray:
+    """Which rows are held out where there are too few partitions: of a series the latest, of records a lasting draw."""
     if spec.kind == "series":
-        border = frame[TIMESTAMP].quantile(1 - HOLDOUT_SHARE)
-        held = (frame[TIMESTAMP] > border).to_numpy()
-    else:
-        held = _drawn(len(frame), labels, seed)
+        times = pd.concat([frame[TIMESTAMP] for frame in frames], ignore_index=True)
+        return (times > times.quantile(1 - HOLDOUT_SHARE)).to_numpy()
+    return np.concatenate([held_out(spec, table, RANDOM_HOLDOUT_SHARE, seed) for table in tables])
+
+
+def _split_rows(
+    frame: pd.DataFrame, labels: np.ndarray | None, held: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray | None, np.ndarray | None]:
     pick = [None, None] if labels is None else [labels[~held], labels[held]]
     return frame[~held].reset_index(drop=True), frame[held].reset_index(drop=True), pick[0], pick[1]
-
-
-def _drawn(rows: int, labels: np.ndarray | None, seed: int) -> np.ndarray:
-    """A random hold-out, drawn from anomalies and others alike so that neither side is left without any."""
-    strata = np.zeros(rows) if labels is None else np.nan_to_num(labels, nan=0.0)
-    rng = np.random.default_rng(seed)
-    held = np.zeros(rows, dtype=bool)
-    for stratum in np.unique(strata):
-        members = rng.permutation(np.flatnonzero(strata == stratum))
-        held[members[: round(RANDOM_HOLDOUT_SHARE * len(members))]] = True
-    return held
 
 
 def _described(

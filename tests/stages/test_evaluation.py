@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from pynomaly_pipelines.detection import Detector
-from pynomaly_pipelines.operations.errors import NotEnoughData, RegistryError
+from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.resources.registry import CHALLENGER, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.stages import evaluation as stage
@@ -51,24 +51,6 @@ def test_injected_anomalies_decide_where_there_are_none() -> None:
     assert made().evidence == pytest.approx(0.8)
     assert made().evidence_name == "mean ROC AUC of injected anomalies"
     assert made(injected_auc={}).evidence == 0.0
-
-
-@pytest.mark.parametrize(
-    "one",
-    [
-        made(),
-        made(labelled=LABELLED, notes=("a note",)),
-        made(labelled=Labelled(9, 1, Interval(1, 1, 1), Interval(1, 1, 1), None, 0.0), stability=None),
-    ],
-)
-def test_an_evaluation_is_read_as_it_was_written(one: Evaluation) -> None:
-    assert Evaluation.from_json(one.to_json(), 3) == one
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"labelled": null, "notes": [], "surprise": 1}', "null"])
-def test_a_text_that_is_no_evaluation_is_an_error(text: str) -> None:
-    with pytest.raises(RegistryError, match="version 3 carries no readable evaluation"):
-        Evaluation.from_json(text, 3)
 
 
 def test_metrics_leave_out_what_is_not_known() -> None:
@@ -176,7 +158,8 @@ def test_figures_of_a_candidate_are_those_of_its_holdout(shop: Trained) -> None:
 def test_the_evaluation_is_kept_on_the_version_and_its_run(shop: Trained) -> None:
     first = shop.evaluation.evaluations[0]
     version = shop.registry.version("shop", first.version)
-    assert Evaluation.from_json(version.tags["evaluation"], first.version) == first
+    assert version.tags["evaluation"] == f"average precision {first.evidence:.3f}"
+    assert shop.registry.file(version, "evaluation/evaluation.json").decode() == first.to_json()
 
 
 def test_the_report_is_a_table_of_all_candidates(shop: Trained) -> None:

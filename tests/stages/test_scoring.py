@@ -15,7 +15,7 @@ from pynomaly_pipelines.operations.errors import DetectorError, NoChampion
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.stages import scoring
-from pynomaly_pipelines.stages.registration import promote, rollback
+from pynomaly_pipelines.stages.registration import Trace, promote, rollback
 from pynomaly_pipelines.stages.summary import as_json_lines, pictures, readable, summarise, top_scores
 from tests.small_pipelines import ROWS, START, Small, Trained, put, records, series, spec, trained
 
@@ -144,12 +144,12 @@ def test_a_column_with_gaps_scores_alike_alone_and_in_the_range(
 def test_rescoring_after_a_rollback_replaces_everything(shop_copy: Trained) -> None:
     registry = shop_copy.registry
     before = shop_copy.scores()
-    promote(registry, registry.version("shop", 2), registry.champion("shop"))
+    promote(shop_copy.spec, shop_copy.lake, registry, 2, Trace("ann"))
     scoring.score(shop_copy.spec, shop_copy.partitions(), shop_copy.lake, registry)
     other = shop_copy.scores()
     assert set(other["model_version"]) == {2}
     assert not np.array_equal(other["score"], before["score"])
-    rollback(registry, "shop")
+    rollback(shop_copy.spec, shop_copy.lake, registry, Trace("ann"))
     scoring.score(shop_copy.spec, shop_copy.partitions(), shop_copy.lake, registry)
     same_scores(before, shop_copy.scores())
 

@@ -1,0 +1,69 @@
+"""Moves of the alias `champion` -> the table `champions`: who became champion, after whom, by whom, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pynomaly_pipelines.resources.tables import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHAMPIONS = "champions"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of the alias."""
+
+    what: str
+    version: int | None
+    """The champion from then on; None where the alias was taken away."""
+    before: int | None
+    """The champion until then; None for the first."""
+    by: str
+    """A person, or the run of the gate."""
+    reason: str
+    at: datetime | None = None
+    """When it was recorded; set by `record`."""
+
+
+def record(lake: Lake, pipeline: str, move: Move) -> None:
+    """Add a move to the pipeline's history."""
+    import pyarrow as pa
+
+    # A log of people's doings: its clock is theirs, not the data's.
+    row = {
+        "at": datetime.now(UTC),
+        "what": move.what,
+        "version": move.version,
+        "before": move.before,
+        "by": move.by,
+        "reason": move.reason,
+    }
+    lake.append(pipeline, CHAMPIONS, pa.Table.from_pylist([row], schema=_schema()))
+
+
+def history(lake: Lake, pipeline: str) -> list[Move]:
+    """All moves of a pipeline's champion, the earliest first."""
+    if not lake.exists(pipeline, CHAMPIONS):
+        return []
+    rows = lake.read(pipeline, CHAMPIONS).to_pylist()
+    return sorted((Move(**row) for row in rows), key=lambda move: move.at or datetime.min.replace(tzinfo=UTC))
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("at", pa.timestamp("us", "UTC")),
+            pa.field("what", pa.string()),
+            pa.field("version", pa.int64()),
+            pa.field("before", pa.int64()),
+            pa.field("by", pa.string()),
+            pa.field("reason", pa.string()),
+        ]
+    )
