@@ -243,6 +243,8 @@ class Promotion(Strict):
     """Promote a challenger that passes; otherwise it waits for a person."""
     tolerance: Share = 0.02
     """How much worse than the champion a challenger might be, by the 95 % interval of the paired difference."""
+    min_gain: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.0
+    """How much better than the champion it must be, on the deciding figure; below 0, a newer equal takes over."""
     injected_tolerance: Share = 0.1
     """How much less of the injected anomalies it may find, where something else decides."""
     alert_factor: Annotated[float, Field(ge=1.0)] = 4.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -344,27 +345,45 @@ def test_models_shows_versions_aliases_and_the_gate(orders: Shell) -> None:
     told = orders.fine("models", "orders")
     assert "champion" in told
     assert "challenger" in told
-    assert "promoted: the first champion" in told
+    assert "promoted: there is no champion to beat" in told
+    assert "champions of orders" in told
+    assert "promoted by the gate" in told
 
 
-def test_rollback_goes_back_and_says_so(mine: Shell) -> None:
-    from pynomaly_pipelines.cli.stores import open_registry
-    from pynomaly_pipelines.operations.settings import Settings
-    from pynomaly_pipelines.project import Project
-    from pynomaly_pipelines.stages.registration import promote
+def test_a_verdict_is_repeated(orders: Shell) -> None:
+    told = orders.fine("evaluate", "orders")
+    assert "the figures are those kept with the version" in told
+    assert "rows of 2025-03-0" in told
+    assert "no model version 99" in orders.error("evaluate", "orders", "--version", "99")
 
+
+def champion_events(folder: Path) -> list[str]:
+    """How each champion came, by Dagster's event log, the latest first."""
+    with dg.DagsterInstance.from_config(str(folder / ".pynomaly" / "dagster")) as instance:
+        records = instance.fetch_materializations(dg.AssetKey(["orders", "champion"]), limit=10).records
+    events = [record.asset_materialization for record in records]
+    return [event.description or "by a run" for event in events if event is not None]
+
+
+def test_promote_and_rollback_are_one_command_each_and_leave_a_trace(mine: Shell) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYNOMALY_PROJECT", str(mine.folder))
-        patch.delenv("PYNOMALY_HOME", raising=False)
-        registry = open_registry(Project(Settings.from_environment(), "shop", mine.folder))
-    champion = registry.champion("orders")
-    other = next(v for v in registry.versions("orders") if v.number != champion.number)
-    promote(registry, other, champion)
-    told = mine.fine("rollback", "orders")
-    assert f"version {other.number} -> {champion.number} ({champion.detector})" in told
-    mine.fine("run", "orders", "--no-train", "--partition", "2025-03-01")
-    assert set(mine.scores("orders", "--partition", "2025-03-01")["model_version"]) == {champion.number}
+        patch.setenv("LOGNAME", "ann")
+        told = mine.fine("promote", "orders", "2", "--reason", "finds more")
+        assert "champion of orders: version 1 -> version 2" in told
+        assert "partitions carry scores of other versions" in told
+        told = mine.fine("rollback", "orders", "--reason", "too many alerts", "--rescore")
+    assert "version 2 -> 1" in told
+    # Nothing was scored by version 2, so nothing is scored again.
+    assert "scored again" not in told
+    told = mine.fine("models", "orders")
+    for word in ("promoted by a person", "rolled back", "ann", "finds more", "too many alerts"):
+        assert word in told
+    assert champion_events(mine.folder) == ["by ann", "by ann", "by a run"]
     assert "replaced no champion" in mine.error("rollback", "orders")
+    assert "is the champion" in mine.error("promote", "orders", "1")
+    told = mine.fine("promote", "orders", "2", "--rescore")
+    assert re.search(r"scored again: (\d+) of \1 partitions", told)
+    assert set(mine.scores("orders")["model_version"]) == {2}
 
 
 # ----------------------------------------------------------------------------------------------- quarantine

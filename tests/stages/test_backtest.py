@@ -25,13 +25,17 @@ from pynomaly_pipelines.stages.training import train
 from tests.small_pipelines import Small, put, records, series
 
 NewRegistry = Callable[[Path], Registry]
+NEWER_WINS = {"tolerance": 1.0, "injected_tolerance": 1.0, "min_gain": -1.0, "alert_factor": 100, "max_alert_rate": 1.0}
+"""So that champions change: what is replayed here is the chain, not the gate."""
 SHOP: dict[str, Any] = {
+    "promotion": NEWER_WINS,
     "training": {"detectors": ["HBOS"], "window": 6},
     "threshold": {"budget": {"alerts": 4, "per": "day"}},
     "automation": {"retrain": "0 3 */3 * *"},
     "validation": {"min_rows": 1},
 }
 METERS: dict[str, Any] = {
+    "promotion": NEWER_WINS,
     "threshold": {"budget": {"alerts": 2, "per": "day"}},
     "automation": {"retrain": "0 0 * * 0"},
 }

@@ -187,7 +187,7 @@ def not_taken_back(pair: Pair, reason: str) -> Criterion:
 def _deciding(pair: Pair, name: str, what: str, found: Difference) -> Criterion:
     """Better and not worse beyond noise; not worse beyond noise is enough against a champion that breaks a rule."""
     tolerance = pair.spec.promotion.tolerance
-    within, better = found.low >= -tolerance, found.value > 0
+    within, better = found.low >= -tolerance, found.value > pair.spec.promotion.min_gain
     said = f"{what} {found.challenger:.3f}, champion {found.champion:.3f}, difference {found}"
     if not within:
         said += f"; it may be worse by more than {tolerance:g}"
