@@ -6,9 +6,10 @@ Secrets are never written here, only the names of the environment variables that
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, WithJsonSchema, model_validator
 
 from pynomaly_pipelines.strict import Strict
 
@@ -55,6 +56,39 @@ class StorageOptions(Strict):
     """How often a call is tried again, with growing waits, when the server is busy or can't be reached."""
 
 
+ISO = "iso"
+EPOCHS = {"epoch_s": 1, "epoch_ms": 1_000}
+"""Numbers that count from 1970 in UTC: how many of them are a second."""
+
+
+def _known_time_format(form: str) -> str:
+    if form == ISO or form in EPOCHS:
+        return form
+    moment = datetime(2024, 12, 31, 13, 45, 59)  # noqa: DTZ001 (only its digits matter)
+    try:
+        same_day = datetime.strptime(moment.strftime(form), form).date() == moment.date()
+    except ValueError:
+        same_day = False
+    if not same_day:
+        known = ", ".join([ISO, *EPOCHS])
+        raise ValueError(
+            f"{form!r} does not name a day; write it with year, month and day such as '%d.%m.%Y %H:%M', or {known}"
+        )
+    return form
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+TimeFormats = Annotated[
+    tuple[Annotated[str, AfterValidator(_known_time_format)], ...],
+    BeforeValidator(_as_list),
+    WithJsonSchema(_ONE_OR_MORE),
+]
+
+
 class AnySource(Strict):
     """What all kinds of source have in common."""
 
@@ -70,6 +104,9 @@ class FileSource(AnySource):
     each partition has its own files. Files that end in `.gz` or `.zst` are unpacked."""
     storage: StorageOptions = StorageOptions()
     """How object storage is reached."""
+    time_format: TimeFormats = ()
+    """How times and dates are written, if not in ISO 8601: `"%d.%m.%Y %H:%M"`, `epoch_s`, `epoch_ms`, or a list of
+    forms (`iso` among them), of which the first that fits is taken."""
 
     @property
     def dated(self) -> bool:
@@ -93,6 +130,16 @@ class CsvSource(FileSource):
     """Any encoding Python knows."""
     null_values: tuple[str, ...] = ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A")
     """Texts that mean "no value"."""
+    decimal: Literal[".", ","] = "."
+    """Mark before the fraction of a number."""
+    thousands: Literal[".", ",", " ", "'"] | None = None
+    """Mark between groups of three digits, if there is one."""
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.thousands == self.decimal:
+            raise ValueError(f"`thousands` and `decimal` are both {self.decimal!r}; a number has one mark for each")
+        return self
 
 
 class ParquetSource(FileSource):

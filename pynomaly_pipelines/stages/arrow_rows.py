@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pynomaly_pipelines.stages import conversion
+from pynomaly_pipelines.stages.notation import PLAIN, Notation
 from pynomaly_pipelines.stages.rows import (
     REJECTED,
     ROW,
@@ -26,7 +27,14 @@ _FEWEST_ROWS = 256
 
 
 def parquet_rows(
-    path: Path, types: Types, timezone: str, where: str, *, piece_bytes: int, columns: Sequence[str] | None = None
+    path: Path,
+    types: Types,
+    timezone: str,
+    where: str,
+    *,
+    piece_bytes: int,
+    columns: Sequence[str] | None = None,
+    notation: Notation = PLAIN,
 ) -> Iterator[FileRows]:
     """The rows of a Parquet file, piece by piece.
 
@@ -52,7 +60,7 @@ def parquet_rows(
                 table = pa.Table.from_batches([batch])
                 table.validate(full=True)
                 names = column_names(table.column_names, where)
-                yield arrow_rows(table.rename_columns(names), types, timezone, first=first)
+                yield arrow_rows(table.rename_columns(names), types, timezone, first=first, notation=notation)
                 first += table.num_rows
             if first - 1 != file.metadata.num_rows:
                 said = f"says it has {file.metadata.num_rows} rows, and has {first - 1}"
@@ -71,11 +79,13 @@ def _rows_a_piece(metadata: object, piece_bytes: int) -> int:
     return max(_FEWEST_ROWS, int(piece_bytes / size))
 
 
-def arrow_rows(table: pa.Table, types: Types, timezone: str, *, first: int) -> FileRows:
+def arrow_rows(
+    table: pa.Table, types: Types, timezone: str, *, first: int, notation: Notation = PLAIN
+) -> FileRows:
     """Rows of a table, which number their rows from `first` on, in the types asked for."""
     columns, problems = [], []
     for name in table.column_names:
-        column, bad = _column(table[name].combine_chunks(), types.get(name), timezone)
+        column, bad = _column(table[name].combine_chunks(), types.get(name), timezone, notation)
         problems += [(i, f"{name}={_shown_at(table[name], i)} {why}") for i, why in bad.items()]
         columns.append(column)
     typed = pa.table(columns, names=table.column_names)
@@ -99,12 +109,17 @@ def _json_texts(table: pa.Table) -> list[str]:
     return [json.dumps(row, ensure_ascii=False, default=str) for row in rows]
 
 
-def _column(column: pa.Array, kind: pa.DataType | None, timezone: str) -> tuple[pa.Array, conversion.Problems]:
+def _column(
+    column: pa.Array, kind: pa.DataType | None, timezone: str, notation: Notation
+) -> tuple[pa.Array, conversion.Problems]:
     kind = natural_type(column.type) if kind is None else kind
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_timestamp(kind) and _has_days(column.type):
         return conversion.to_utc(column, timezone)
+    if pa.types.is_temporal(kind) and not _has_days(column.type):
+        # Never by a cast: Arrow would take any number for microseconds.
+        return conversion.converted(texts_of(column), kind, timezone, notation)
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
         if pc.any(pc.is_inf(column)).as_py():

@@ -16,6 +16,7 @@ from pynomaly_pipelines.resources.storage import LandedFile, Replaced
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import RESERVED_PREFIX, CsvSource, FileSource, JsonLinesSource, PipelineSpec
 from pynomaly_pipelines.stages import arrow_rows, conversion, extracts, opening
+from pynomaly_pipelines.stages.notation import notation
 from pynomaly_pipelines.stages.paths import dated_files, landed
 from pynomaly_pipelines.stages.reading import piece_bytes
 from pynomaly_pipelines.stages.rows import REJECTED, ROW, TEXT, FileRows, Types, shown
@@ -143,15 +144,17 @@ class NewColumns:
             return None
         if not self._texts or not pa.types.is_string(column.type):
             return arrow_rows.natural_type(column.type)
-        kind = conversion.inferred(column)
-        if pa.types.is_timestamp(kind) and conversion.to_utc(column.combine_chunks(), self._spec.timezone)[1]:
+        written = notation(self._spec.source)
+        kind = conversion.inferred(column, written)
+        if pa.types.is_timestamp(kind) and conversion.to_utc(column.combine_chunks(), self._spec.timezone, written)[1]:
             return pa.string()
         return kind
 
     def _converted(self, column: pa.Array, kind: pa.DataType) -> pa.Array:
         if pa.types.is_null(column.type) or (_is_number(column.type) and _is_number(kind)):
             return column.cast(kind)
-        return conversion.converted(arrow_rows.texts_of(column), kind, self._spec.timezone)[0]
+        texts = arrow_rows.texts_of(column)
+        return conversion.converted(texts, kind, self._spec.timezone, notation(self._spec.source))[0]
 
     @property
     def _texts(self) -> bool:
@@ -231,7 +234,8 @@ def _with_times(spec: PipelineSpec, table: pa.Table, types: Types) -> tuple[pa.T
         column, kind = table[name].combine_chunks(), types[name]
         if kind == column.type:
             continue
-        values, bad = conversion.converted(column.cast(pa.string()), kind, spec.timezone)
+        texts = column.cast(pa.string())
+        values, bad = conversion.converted(texts, kind, spec.timezone, notation(spec.source))
         problems += [(i, f"{name}={shown(column[i].as_py())} {why}") for i, why in bad.items()]
         table = table.set_column(table.column_names.index(name), name, values)
     return table, problems

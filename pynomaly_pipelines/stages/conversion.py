@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pynomaly_pipelines.spec import ColumnType
+from pynomaly_pipelines.stages import written_times
+from pynomaly_pipelines.stages.notation import PLAIN, Notation
 
 TIME = pa.timestamp("us", tz="UTC")
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
@@ -37,21 +39,24 @@ Problems = dict[int, str]
 """Position of a value that did not convert -> why, as the rest of a sentence: "is not a number"."""
 
 
-def converted(texts: pa.Array, kind: pa.DataType, timezone: str) -> tuple[pa.Array, Problems]:
+def converted(
+    texts: pa.Array, kind: pa.DataType, timezone: str, notation: Notation = PLAIN
+) -> tuple[pa.Array, Problems]:
     """Texts -> values of that type, null where the text is null or does not convert."""
     if pa.types.is_string(kind):
         return texts, {}
     if pa.types.is_timestamp(kind):
-        return to_utc(texts, timezone)
+        return to_utc(texts, timezone, notation)
     trimmed = pc.utf8_trim_whitespace(texts)
     if pa.types.is_boolean(kind):
         return _booleans(trimmed)
     if pa.types.is_date(kind):
-        return _dates(trimmed)
+        return written_times.days(trimmed, notation) if notation.times else _dates(trimmed)
+    trimmed = notation.plain_numbers(trimmed)
     return _integers(trimmed) if pa.types.is_integer(kind) else _numbers(trimmed)
 
 
-def inferred(texts: pa.Array | pa.ChunkedArray) -> pa.DataType:
+def inferred(texts: pa.Array | pa.ChunkedArray, notation: Notation = PLAIN) -> pa.DataType:
     """The narrowest type all texts convert to; a number where there is no text at all.
 
     Digits with leading zeros ("02138") are names, not integers.
@@ -60,6 +65,9 @@ def inferred(texts: pa.Array | pa.ChunkedArray) -> pa.DataType:
     if len(texts) == 0:
         return pa.float64()
     texts = pc.utf8_trim_whitespace(texts)
+    if (written := written_times.kind_of(texts, notation)) is not None:
+        return written
+    texts = notation.plain_numbers(texts)
 
     def all_match(pattern: str) -> bool:
         return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
@@ -69,6 +77,8 @@ def inferred(texts: pa.Array | pa.ChunkedArray) -> pa.DataType:
     if all_match(_NUMBER) and not pc.any(pc.match_substring_regex(texts, _PADDED)).as_py():
         whole = all_match(r"^[+-]?[0-9]+$") and pc.max(pc.utf8_length(texts)).as_py() <= _LARGEST_DIGITS
         return pa.int64() if whole else pa.float64()
+    if not notation.takes_iso:
+        return pa.string()
     if all_match(_DATE) and not _dates(texts)[1]:
         return pa.date32()
     if all_match(_MOMENT):
@@ -76,9 +86,11 @@ def inferred(texts: pa.Array | pa.ChunkedArray) -> pa.DataType:
     return pa.string()
 
 
-def to_utc(values: pa.Array, timezone: str) -> tuple[pa.Array, Problems]:
+def to_utc(values: pa.Array, timezone: str, notation: Notation = PLAIN) -> tuple[pa.Array, Problems]:
     """Texts, dates or timestamps -> UTC; naive ones are times of `timezone`."""
     if pa.types.is_string(values.type):
+        if notation.times:
+            return written_times.moments(values, timezone, notation, _localised)
         return _localised(values, timezone)
     values, outside = within_years(values)
     if pa.types.is_timestamp(values.type) and values.type.tz is not None:
@@ -133,17 +145,12 @@ def _to_utc_slow(values: pa.Array, timezone: str) -> tuple[pa.Array, Problems]:
     moments[zoned] = pd.to_datetime(texts[zoned], format="ISO8601", errors="coerce", utc=True).dt.as_unit("us")
     local = pd.to_datetime(texts[~zoned], format="ISO8601", errors="coerce", utc=True).dt.as_unit("us")
     local = local.dt.tz_localize(None)
-    placed = local.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    moments[~zoned] = placed.dt.tz_convert("UTC")
+    placed, changes = written_times.placed(local, timezone)
+    moments[~zoned] = placed
 
     missing = moments.isna().to_numpy() & pc.is_valid(values).to_numpy(zero_copy_only=False)
     problems = dict.fromkeys(np.flatnonzero(missing).tolist(), "is not a time in ISO 8601 form")
-    clock_change = local[placed.isna() & local.notna()]
-    twice = clock_change.dt.tz_localize(timezone, ambiguous=np.ones(len(clock_change), bool), nonexistent="NaT").notna()
-    for position, again in twice.items():
-        how = "happened twice" if again else "never happened"
-        problems[int(str(position))] = f"{how} in {timezone}, where the clocks were changed"
-    return pa.array(moments.to_numpy(dtype="datetime64[us]"), TIME, from_pandas=True), problems
+    return pa.array(moments.to_numpy(dtype="datetime64[us]"), TIME, from_pandas=True), problems | changes
 
 
 def _kept(texts: pa.Array, good: pa.Array) -> pa.Array:

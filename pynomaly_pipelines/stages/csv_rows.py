@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from pynomaly_pipelines.spec import CsvSource
 from pynomaly_pipelines.stages import conversion
+from pynomaly_pipelines.stages.notation import notation
 from pynomaly_pipelines.stages.rows import (
     REJECTED,
     ROW,
@@ -78,11 +79,18 @@ class _Block:
     def rows(self, types: Types, where: str) -> tuple[pa.Table, int]:
         """The typed rows, and how many records, blank lines included, there are."""
         try:
-            table = self._fast(types)
+            table = self._slow(types, where) if self._odd(types) else self._fast(types)
         except pa.ArrowInvalid:
             table = self._slow(types, where)
         records = table.num_rows
         return self._without_blank_lines(table), records
+
+    def _odd(self, types: Types) -> bool:
+        """Whether values are written in a way that the fast parser does not know."""
+        found = notation(self.source)
+        kinds = [types[name] for name in self.names if name in types]
+        numbers = any(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
+        return bool((found.thousands and numbers) or (found.times and any(map(pa.types.is_date, kinds))))
 
     def texts(self, rows: Sequence[int]) -> list[str]:
         """The lines of these records."""
@@ -123,6 +131,7 @@ class _Block:
                 true_values=[*conversion.TRUE, "1"],
                 false_values=[*conversion.FALSE, "0"],
                 strings_can_be_null=True,
+                decimal_point=self.source.decimal,
             ),
         )
         return table, ragged
@@ -143,7 +152,7 @@ class _Block:
             texts, ragged = self._parsed({name: pa.string() for name in self.names})
         except pa.ArrowInvalid as error:
             raise unreadable(where, f"is not CSV: {error}", "the pipeline reads it with `type: csv`") from error
-        table, problems = typed_texts(texts, types)
+        table, problems = typed_texts(texts, types, notation(self.source))
         return self._numbered(table, ragged, joined_reasons(table.num_rows, problems))
 
     def _numbered(self, table: pa.Table, ragged: dict[int, str], reasons: pa.Array | None) -> pa.Table:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pynomaly_pipelines.stages import conversion
+from pynomaly_pipelines.stages.notation import PLAIN, Notation
 from pynomaly_pipelines.stages.rows import (
     REJECTED,
     ROW,
@@ -22,7 +23,9 @@ from pynomaly_pipelines.stages.rows import (
 )
 
 
-def json_rows(pieces: Iterator[bytes], types: Types, where: str) -> Iterator[FileRows]:
+def json_rows(
+    pieces: Iterator[bytes], types: Types, where: str, notation: Notation = PLAIN
+) -> Iterator[FileRows]:
     """The rows of a JSON lines file, piece by piece.
 
     Args:
@@ -47,7 +50,7 @@ def json_rows(pieces: Iterator[bytes], types: Types, where: str) -> Iterator[Fil
             raise unreadable(where, "has no line with a JSON object", "the pipeline reads it with `type: jsonl`")
         if not names:
             raise unreadable(where, "has no JSON object with a value", "an object names its values")
-        yield block.rows(names, types)
+        yield block.rows(names, types, notation)
     if not names:
         raise unreadable(where, "has only blank lines", "the pipeline reads it with `type: jsonl`")
 
@@ -76,7 +79,7 @@ class _Block:
                 self.objects.append(found)
                 self.numbers.append(number)
 
-    def rows(self, names: dict[str, str], types: Types) -> FileRows:
+    def rows(self, names: dict[str, str], types: Types, notation: Notation) -> FileRows:
         """The typed rows; every name is a column."""
         texts = pa.table(
             {
@@ -84,7 +87,7 @@ class _Block:
                 for name, stored in names.items()
             }
         )
-        table, problems = typed_texts(texts, types)
+        table, problems = typed_texts(texts, types, notation)
         reasons = joined_reasons(len(self.objects), [*self.broken, *problems])
         own = {ROW: pa.array(self.numbers, pa.int64()), REJECTED: reasons}
         columns = dict(zip(table.column_names, table.columns, strict=True))

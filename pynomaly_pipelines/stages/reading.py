@@ -21,6 +21,7 @@ from pynomaly_pipelines.stages.arrow_rows import parquet_rows
 from pynomaly_pipelines.stages.arrow_rows import texts_of as texts_of
 from pynomaly_pipelines.stages.csv_rows import csv_rows
 from pynomaly_pipelines.stages.json_rows import json_rows
+from pynomaly_pipelines.stages.notation import notation
 from pynomaly_pipelines.stages.rows import REJECTED as REJECTED
 from pynomaly_pipelines.stages.rows import ROW as ROW
 from pynomaly_pipelines.stages.rows import TEXT as TEXT
@@ -63,7 +64,9 @@ def file_rows(
         if path.stat().st_size == 0:
             raise unreadable(where, "is empty (0 bytes)", "a file holds at least one row")
         if not isinstance(source, CsvSource | JsonLinesSource):
-            yield from parquet_rows(path, types, timezone, where, piece_bytes=size, columns=columns)
+            yield from parquet_rows(
+                path, types, timezone, where, piece_bytes=size, columns=columns, notation=notation(source)
+            )
             return
         with path.open("rb") as stream:
             yield from _text_rows(stream, source, types, where, size)
@@ -83,7 +86,7 @@ def read_rows(data: bytes, source: FileSource, types: Types, timezone: str, *, w
     if isinstance(source, CsvSource | JsonLinesSource):
         pieces = list(_text_rows(io.BytesIO(data), source, types, where, len(data) + 1))
     else:
-        pieces = list(parquet_rows(pa.BufferReader(data), types, timezone, where, piece_bytes=1 << 62))
+        pieces = list(parquet_rows(pa.BufferReader(data), types, timezone, where, piece_bytes=1 << 62, notation=notation(source)))
     (rows,) = pieces
     return rows
 
@@ -99,4 +102,4 @@ def _text_rows(
     if isinstance(source, CsvSource):
         pieces = text_pieces.csv_records(stream, source.encoding, source.delimiter, where, size)
         return csv_rows(pieces, source, types, where)
-    return json_rows(text_pieces.lines(stream, where, size), types, where)
+    return json_rows(text_pieces.lines(stream, where, size), types, where, notation(source))

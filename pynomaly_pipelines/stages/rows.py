@@ -10,6 +10,7 @@ import pyarrow as pa
 from pynomaly_pipelines.operations.errors import SourceUnreadable
 from pynomaly_pipelines.resources.storage import LandedFile
 from pynomaly_pipelines.stages import conversion
+from pynomaly_pipelines.stages.notation import PLAIN, Notation
 
 ROW, REJECTED, TEXT = "_row", "_rejected", "_text"
 Types = Mapping[str, pa.DataType]
@@ -69,7 +70,7 @@ def column_names(names: Sequence[str], where: str) -> list[str]:
     return stored
 
 
-def typed_texts(texts: pa.Table, types: Types) -> tuple[pa.Table, list[tuple[int, str]]]:
+def typed_texts(texts: pa.Table, types: Types, notation: Notation = PLAIN) -> tuple[pa.Table, list[tuple[int, str]]]:
     """Texts -> types (timestamps stay texts), and what did not convert."""
     columns, problems = [], []
     for name in texts.column_names:
@@ -78,7 +79,7 @@ def typed_texts(texts: pa.Table, types: Types) -> tuple[pa.Table, list[tuple[int
         if pa.types.is_timestamp(kind):
             columns.append(column)
             continue
-        values, bad = conversion.converted(column, kind, "UTC")
+        values, bad = conversion.converted(column, kind, "UTC", notation)
         problems += [(position, f"{name}={shown(column[position].as_py())} {why}") for position, why in bad.items()]
         columns.append(values)
     return pa.table(columns, names=texts.column_names), problems
