@@ -66,7 +66,7 @@ def _known_time_format(form: str) -> str:
         return form
     moment = datetime(2024, 12, 31, 13, 45, 59)  # noqa: DTZ001 (only its digits matter)
     try:
-        same_day = datetime.strptime(moment.strftime(form), form).date() == moment.date()
+        same_day = datetime.strptime(moment.strftime(form), form).date() == moment.date()  # noqa: DTZ007
     except ValueError:
         same_day = False
     if not same_day:

@@ -79,9 +79,7 @@ def _rows_a_piece(metadata: object, piece_bytes: int) -> int:
     return max(_FEWEST_ROWS, int(piece_bytes / size))
 
 
-def arrow_rows(
-    table: pa.Table, types: Types, timezone: str, *, first: int, notation: Notation = PLAIN
-) -> FileRows:
+def arrow_rows(table: pa.Table, types: Types, timezone: str, *, first: int, notation: Notation = PLAIN) -> FileRows:
     """Rows of a table, which number their rows from `first` on, in the types asked for."""
     columns, problems = [], []
     for name in table.column_names:

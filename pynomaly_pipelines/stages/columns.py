@@ -40,9 +40,7 @@ def column_types(spec: PipelineSpec, lake: Lake, project: Path) -> Types:
     Raises:
         SchemaError: a declared type is not the one the table has.
     """
-    declared: dict[str, pa.DataType] = {name: conversion.ARROW_TYPES[kind] for name, kind in spec.columns.items()}
-    if spec.time is not None:
-        declared[spec.time] = conversion.TIME
+    declared = declared_types(spec)
     if not lake.exists(spec.name, RAW):
         return {**sampled_types(spec, declared, project), **declared}
     known = {f.name: f.type for f in lake.schema(spec.name, RAW) if f.name not in OWN_COLUMNS}
@@ -54,6 +52,14 @@ def column_types(spec: PipelineSpec, lake: Lake, project: Path) -> Types:
                 fix=f"declare it as before, or delete the tables under {lake.uri(spec.name, '')} and ingest again",
             )
     return {**known, **declared}
+
+
+def declared_types(spec: PipelineSpec) -> dict[str, pa.DataType]:
+    """Types that the spec names; the time is one."""
+    declared: dict[str, pa.DataType] = {name: conversion.ARROW_TYPES[kind] for name, kind in spec.columns.items()}
+    if spec.time is not None:
+        declared[spec.time] = conversion.TIME
+    return declared
 
 
 def sampled_types(spec: PipelineSpec, declared: Types, project: Path) -> Types:

@@ -25,6 +25,7 @@ from pynomaly_pipelines.stages.columns import (
     SOURCE,
     NewColumns,
     column_types,
+    declared_types,
     refuse_missing,
     sampled_files,
     sampled_types,
@@ -103,7 +104,8 @@ def sample(spec: PipelineSpec, project: Path) -> pa.Table:
         SourceMissing: there is no file.
         SourceUnreadable: none of the files can be read.
     """
-    types, error = sampled_types(spec, {}, project), None
+    declared = declared_types(spec)
+    types, error = {**sampled_types(spec, declared, project), **declared}, None
     pairs, tables = [], []
     for file, rows in sampled_files(spec, types, project):
         if isinstance(rows, SourceError):

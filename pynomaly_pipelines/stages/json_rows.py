@@ -23,9 +23,7 @@ from pynomaly_pipelines.stages.rows import (
 )
 
 
-def json_rows(
-    pieces: Iterator[bytes], types: Types, where: str, notation: Notation = PLAIN
-) -> Iterator[FileRows]:
+def json_rows(pieces: Iterator[bytes], types: Types, where: str, notation: Notation = PLAIN) -> Iterator[FileRows]:
     """The rows of a JSON lines file, piece by piece.
 
     Args:

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from pynomaly_pipelines.operations.errors import NotEnoughData, SpecError
-from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.spec import FileSource, PipelineSpec
 from pynomaly_pipelines.stages.columns import OWN_COLUMNS
+from pynomaly_pipelines.stages.dialects import csv_dialect, epoch_form, interchangeable
 from pynomaly_pipelines.stages.ingestion import sample
 from pynomaly_pipelines.stages.paths import landed
 from pynomaly_pipelines.stages.yamltext import flow, number, outward
@@ -69,8 +70,14 @@ def propose(path: Path, name: str) -> str:
     """
     source = _source(path)
     draft = PipelineSpec.model_validate({"name": name, "source": source})
-    rows = sample(draft, Path())
-    frame = rows.select([n for n in rows.column_names if n not in OWN_COLUMNS]).to_pandas()
+    frame = _frame(draft)
+    epochs = {n: form for n in frame.columns if (form := epoch_form(frame[n], n))}
+    if epochs:
+        forms = tuple(dict.fromkeys([*_time_forms(draft), *epochs.values()]))
+        source["time_format"] = forms[0] if len(forms) == 1 else forms
+        columns = dict.fromkeys(epochs, "timestamp")
+        draft = PipelineSpec.model_validate({"name": name, "source": source, "columns": columns})
+        frame = _frame(draft)
     roles = _roles(frame)
     if not roles.features and not roles.values:
         raise NotEnoughData(
@@ -79,6 +86,16 @@ def propose(path: Path, name: str) -> str:
             fix="name a file with such columns",
         )
     return "\n".join(_lines(name, draft, frame, roles)) + "\n"
+
+
+def _time_forms(draft: PipelineSpec) -> tuple[str, ...]:
+    return draft.source.time_format if isinstance(draft.source, FileSource) else ()
+
+
+def _frame(draft: PipelineSpec) -> pd.DataFrame:
+    rows = sample(draft, Path())
+    frame: pd.DataFrame = rows.select([n for n in rows.column_names if n not in OWN_COLUMNS]).to_pandas()
+    return frame
 
 
 # ---------------------------------------------------------------------------------------------------- source
@@ -95,22 +112,8 @@ def _source(path: Path) -> dict[str, Any]:
     source: dict[str, Any] = {"type": kind, "path": path.as_posix()}
     files = landed(PipelineSpec.model_validate({"name": "draft", "source": source}), Path())
     if kind == "csv" and files:
-        source |= _csv_dialect(Path(files[0].path))
+        source |= csv_dialect(Path(files[0].path))
     return source
-
-
-def _csv_dialect(path: Path) -> dict[str, str]:
-    """Delimiter and encoding, where they are not the usual ones."""
-    with path.open("rb") as stream:
-        data = stream.read(1 << 20)
-    header = data.split(b"\n", 1)[0]
-    delimiter = max(",;\t|", key=lambda mark: header.count(mark.encode()))
-    dialect = {} if delimiter == "," else {"delimiter": delimiter}
-    try:
-        data[: data.rfind(b"\n") + 1].decode()
-    except UnicodeDecodeError:
-        dialect["encoding"] = "cp1252"
-    return dialect
 
 
 # ----------------------------------------------------------------------------------------------------- roles
@@ -280,6 +283,8 @@ def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -
     partition = _partition(draft, frame, roles.time)
     source = draft.source.model_dump(exclude_defaults=True) | {"type": draft.source.type}
     source["path"] = partition.pop("path", source["path"])
+    if len(forms := source.get("time_format", ())) == 1:
+        source["time_format"] = forms[0]
     seen = f"{len(frame):,} rows of {draft.source.place}"
     yield f"# A first description of {name}, from {seen}. It is yours now: look it over."
     yield "type: pynomaly_pipelines.components.DetectionPipeline"
@@ -290,7 +295,12 @@ def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -
         yield "  kind: series # each value of each series is watched over time"
     parts = ", ".join(f"{key}: {flow(value)}" for key, value in sorted(source.items(), key=lambda kv: kv[0] != "type"))
     yield f"  source: {{{parts}}}"
+    declared = {name: kind for name, kind in draft.columns.items() if name != roles.time}
+    if declared:
+        yield f"  columns: {flow(declared)}"
     yield from _time_lines(frame, roles, partition)
+    if roles.time and interchangeable(_time_forms(draft), pd.to_datetime(frame[roles.time], utc=True).dt.day):
+        yield "  # Every day is below 13: look whether `time_format` has day and month in the right order."
     yield from _role_lines(roles)
     expectations = list(_expectations(frame, roles))
     if expectations:

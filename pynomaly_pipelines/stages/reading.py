@@ -86,7 +86,9 @@ def read_rows(data: bytes, source: FileSource, types: Types, timezone: str, *, w
     if isinstance(source, CsvSource | JsonLinesSource):
         pieces = list(_text_rows(io.BytesIO(data), source, types, where, len(data) + 1))
     else:
-        pieces = list(parquet_rows(pa.BufferReader(data), types, timezone, where, piece_bytes=1 << 62, notation=notation(source)))
+        pieces = list(
+            parquet_rows(pa.BufferReader(data), types, timezone, where, piece_bytes=1 << 62, notation=notation(source))
+        )
     (rows,) = pieces
     return rows
 

@@ -104,8 +104,9 @@ def _by_form(texts: pa.Array, form: str, timezone: str, iso: Localise) -> tuple[
         values, problems = iso(texts, timezone)
         return values, {i: why for i, why in problems.items() if "clocks" in why}
     series = pd.Series(texts.to_pandas(), dtype=object).str.strip()
+    odd: Problems = {}
     if _ZONED.search(form):
-        read, odd = pd.to_datetime(series, format=form, errors="coerce", utc=True).dt.as_unit("us"), {}
+        read = pd.to_datetime(series, format=form, errors="coerce", utc=True).dt.as_unit("us")
     else:
         local = pd.to_datetime(series, format=form, errors="coerce").dt.as_unit("us")
         read, odd = placed(local, timezone)

@@ -18,9 +18,10 @@ import yaml
 from pynomaly_pipelines.operations.errors import NotEnoughData, SourceMissing, SpecError
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.tables import Lake
-from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.spec import CsvSource, PipelineSpec
 from pynomaly_pipelines.stages import landing
 from pynomaly_pipelines.stages.arguments import check_expectations
+from pynomaly_pipelines.stages.dialects import csv_dialect
 from pynomaly_pipelines.stages.ingestion import ingest
 from pynomaly_pipelines.stages.profiling import propose
 from pynomaly_pipelines.stages.validation import validate
@@ -168,6 +169,83 @@ def test_other_encodings_delimiters_and_odd_names(tmp_path: Path) -> None:
     spec, share = accepted(propose(Path("sizes.csv"), "sizes"), tmp_path)
     assert share == 1.0
     assert spec.features == ("Größe (cm)", "on", "yes")
+
+
+def bookings(rows: int = 600) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    days = pd.date_range("2025-01-02", periods=rows, freq="3h")
+    amounts = random.lognormal(6, 1, rows).round(2)
+    german = [f"{a:,.2f}".replace(",", "_").replace(".", ",").replace("_", ".") for a in amounts]
+    return pd.DataFrame(
+        {
+            "Buchungstag": days.strftime("%d.%m.%Y %H:%M"),
+            "Wertstellung": days.strftime("%d.%m.%Y"),
+            "Betrag": german,
+            "Menge": random.integers(1, 90, rows),
+            "Kunde": random.choice(["Müller", "Groß", "Weiß"], rows),
+            "amount": amounts,
+        }
+    )
+
+
+def test_a_german_export_keeps_its_amounts_and_days(tmp_path: Path) -> None:
+    frame = bookings()
+    frame.drop(columns="amount").to_csv("buchungen.csv", index=False, sep=";", encoding="cp1252")
+    settled(tmp_path / "buchungen.csv")
+    text = propose(Path("buchungen.csv"), "buchungen")
+    assert 'time_format: ["%d.%m.%Y %H:%M", "%d.%m.%Y"]' in text
+    spec, share = accepted(text, tmp_path)
+    assert share == 1.0
+    assert isinstance(spec.source, CsvSource)
+    assert (spec.source.delimiter, spec.source.decimal, spec.source.thousands) == (";", ",", ".")
+    assert spec.time == "Buchungstag"
+    assert (spec.key, spec.features) == (("Buchungstag", "Kunde"), ("Betrag", "Menge"))
+    rows = Lake(str(tmp_path / "lake")).read("draft", "validated").sort_by("_row")
+    assert rows["Betrag"].to_pylist() == frame["amount"].tolist()
+    assert [d.strftime("%d.%m.%Y %H:%M") for d in rows["Buchungstag"].to_pylist()] == frame["Buchungstag"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["1,5", "2,25"], {"decimal": ","}),
+        (["1.234,5", "2,25"], {"decimal": ",", "thousands": "."}),
+        # One group and no fraction prove nothing: it stays 1.234, and 1,234 becomes it.
+        (["1.234", "2.345"], {}),
+        (["1,234", "2,345"], {"decimal": ","}),
+        (["1,234.5", "7.5"], {"thousands": ","}),
+        (["1 234,5", "7,5"], {"decimal": ",", "thousands": " "}),
+        (["1,5", "n/v"], {}),
+        (["03.01.2025", "31.01.2025"], {"time_format": "%d.%m.%Y"}),
+        (["03/01/2025 10:00", "31/01/2025 11:00"], {"time_format": "%d/%m/%Y %H:%M"}),
+        (["01/03/2025", "01/31/2025"], {"time_format": "%m/%d/%Y"}),
+        (["2025-01-03", "2025-01-31"], {}),
+        (["10.1.2.3", "10.1.2.4"], {}),
+    ],
+)
+def test_how_a_file_writes_is_seen(values: list[str], said: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x;y\n" + "".join(f"{value};a\n" for value in values), encoding="utf-8")
+    assert csv_dialect(tmp_path / "a.csv") == {"delimiter": ";"} | said
+
+
+def test_days_that_could_be_months_are_pointed_at(tmp_path: Path) -> None:
+    frame = payments().assign(created_at="03/04/2025 10:00")
+    frame.loc[:40, "created_at"] = "05/04/2025 11:00"
+    frame.to_csv("us.csv", index=False)
+    text = propose(Path("us.csv"), "us")
+    assert 'time_format: "%m/%d/%Y %H:%M"' in text
+    assert "Every day is below 13" in text
+
+
+def test_epochs_are_times(tmp_path: Path) -> None:
+    frame = payments()
+    frame["created_at"] = pd.to_datetime(frame["created_at"]).astype("datetime64[s]").astype("int64") * 1000
+    frame.to_csv("epochs.csv", index=False)
+    settled(tmp_path / "epochs.csv")
+    text = propose(Path("epochs.csv"), "epochs")
+    assert "time_format: epoch_ms" in text
+    spec, share = accepted(text, tmp_path)
+    assert (spec.time, share) == ("created_at", 1.0)
 
 
 def test_every_parquet_type(tmp_path: Path) -> None:
