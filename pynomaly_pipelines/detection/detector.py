@@ -18,7 +18,7 @@ from pynomaly_pipelines.detection.frozen.base import Frozen, typical_parts
 from pynomaly_pipelines.detection.members import check_settings, fit_frozen
 from pynomaly_pipelines.detection.offered import Offer, offer
 from pynomaly_pipelines.detection.records import Range, RecordScorer
-from pynomaly_pipelines.detection.semi_supervised import Blend, weight_of
+from pynomaly_pipelines.detection.semi_supervised import Blend
 from pynomaly_pipelines.operations.errors import DetectorError, NotEnoughData
 
 AUTO = Offer(
@@ -114,7 +114,7 @@ class Detector:
         held_out, how = self._held_out(training, frozen, encoder.encode(kept.iloc[spare]))
         x = training.x
         typical = typical_parts(frozen, x, self.seed)
-        evidence = self._evidence(rows, x.shape[0], how)
+        evidence = self._evidence(rows, frozen, x.shape[0], how)
         return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), typical, evidence)
 
     def _frozen(self, training: _Training) -> Frozen:
@@ -166,14 +166,15 @@ class Detector:
         aligned: Floats = own_mark + (apart.raw(training.x[fold]) - mark) * stretch
         return aligned
 
-    def _evidence(self, rows: _Rows, fitted: int, held_out: str) -> Evidence:
+    def _evidence(self, rows: _Rows, frozen: Frozen, fitted: int, held_out: str) -> Evidence:
         notes: list[str] = []
         if fitted < rows.kept.sum():
             notes.append(f"Fitted on a random sample of {fitted:,} of {int(rows.kept.sum()):,} rows.")
         anomalies = int((rows.labels == 1).sum())
-        if anomalies:
-            share = weight_of(anomalies)
-            notes.append(f"Blended with a classifier on the {anomalies:,} labelled anomalies, weight {share:.2f}.")
+        if isinstance(frozen, Blend):
+            notes.append(
+                f"Blended with a classifier on the {anomalies:,} labelled anomalies, weight {frozen.weight:.2f}."
+            )
         return Evidence(
             detector=self.offer.name,
             method=self.offer.method,
@@ -182,7 +183,7 @@ class Detector:
             rows_given=rows.kept.size,
             rows_fitted=fitted,
             rows_excluded=int((~rows.kept).sum()),
-            labelled_anomalies=int((rows.labels == 1).sum()),
+            labelled_anomalies=anomalies,
             labelled_ordinary=int((rows.labels == 0).sum()),
             held_out=held_out,
             notes=tuple(notes),
