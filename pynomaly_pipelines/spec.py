@@ -295,10 +295,10 @@ class Drift(Strict):
     """A training for drift leaves out what came before it began, where enough rows came since."""
     cooldown: PositiveInt = 7
     """Partitions after a training for drift before there may be another."""
-    min_partitions: Annotated[int, Field(ge=4)] = 8
+    min_partitions: Annotated[int, Field(ge=5)] = 8
     """Fewest training partitions that say how much partitions differ; with fewer, drift is not judged."""
-    min_rows: PositiveInt = 200
-    """Rows (series: points) needed to judge; a partition with fewer is judged together with those just before it."""
+    min_rows: PositiveInt = 100
+    """Rows (series: points) needed to judge; smaller partitions are judged together with those just before them."""
     max_rows: PositiveInt = 100_000
     """Most rows of a partition that are looked at; more are sampled."""
 

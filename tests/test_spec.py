@@ -174,7 +174,7 @@ def test_drift_is_looked_for_by_default_and_not_learnt_from_a_broken_feed() -> N
     [
         ({"alpha": 0}, "greater than 0"),
         ({"lasting": 0}, "greater than 0"),
-        ({"min_partitions": 3}, "greater than or equal to 4"),
+        ({"min_partitions": 4}, "greater than or equal to 5"),
         ({"retrain_on": ["prices"]}, "'features', 'scores' or 'quality'"),
     ],
 )

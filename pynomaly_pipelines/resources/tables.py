@@ -21,6 +21,7 @@ _MAKERS = {
     "quarantine": "validate",
     "scores": "score",
     "champions": "gate",
+    "drift": "drift",
 }
 _ATTEMPTS = 12
 _FIRST_WAIT_SECONDS = 0.05

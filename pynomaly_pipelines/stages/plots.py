@@ -18,7 +18,7 @@ INK, QUIET, ALARM, GOOD = "#1f2937", "#9ca3af", "#dc2626", "#2563eb"
 
 def score_histogram(scores: np.ndarray, threshold: float, labels: np.ndarray | None = None) -> bytes:
     """Distribution of scores with the threshold; known anomalies in red where there are labels."""
-    figure, axes = _canvas(6.2, 2.6)
+    figure, axes = canvas(6.2, 2.6)
     known = np.zeros(len(scores), dtype=bool) if labels is None else np.nan_to_num(labels) == 1
     finite = np.isfinite(scores)
     edges = np.linspace(0, 1, 51)
@@ -43,7 +43,7 @@ def precision_recall(labels: np.ndarray, scores: np.ndarray, threshold: float) -
     known = ~np.isnan(labels) & np.isfinite(scores)
     y, s = labels[known], scores[known]
     precision, recall, _ = precision_recall_curve(y, s)
-    figure, axes = _canvas(3.6, 3.0)
+    figure, axes = canvas(3.6, 3.0)
     axes.step(recall, precision, where="post", color=GOOD)
     axes.axhline(float(y.mean()), color=QUIET, linewidth=1, linestyle=":", label="guessing")
     flagged = s > threshold
@@ -66,7 +66,7 @@ def series_scores(
     """
     groups = {str(name): np.asarray(rows) for name, rows in points.groupby("series").indices.items()}
     order = sorted(groups, key=lambda name: -float(np.nanmax(np.nan_to_num(scores[groups[name]]))))[:limit]
-    figure, all_axes = _grid(len(order))
+    figure, all_axes = grid(len(order))
     for name, axes in zip(sorted(order), all_axes[: len(order)], strict=True):
         rows = groups[name][np.argsort(points["timestamp"].to_numpy()[groups[name]], kind="stable")]
         times, values = points["timestamp"].to_numpy()[rows], points["value"].to_numpy()[rows]
@@ -81,7 +81,7 @@ def series_scores(
 
 def anomalies_over_time(counts: pd.Series) -> bytes:
     """Anomalies per partition; the index holds the partition keys in order."""
-    figure, axes = _canvas(8.0, 2.2)
+    figure, axes = canvas(8.0, 2.2)
     axes.bar(np.arange(len(counts)), counts.to_numpy(), width=1.0, color=GOOD)
     marks = np.unique(np.linspace(0, len(counts) - 1, 8).astype(int))
     axes.set_xticks(marks, [str(counts.index[m]) for m in marks])
@@ -95,7 +95,7 @@ def anomalies_over_time(counts: pd.Series) -> bytes:
 def counted(counts: Mapping[str, int], title: str, limit: int = 12) -> bytes:
     """The largest counts as bars, the largest on top: reasons, columns."""
     largest = sorted(counts.items(), key=lambda entry: entry[1])[-limit:]
-    figure, axes = _canvas(6.2, 0.6 + 0.22 * max(3, len(largest)))
+    figure, axes = canvas(6.2, 0.6 + 0.22 * max(3, len(largest)))
     axes.barh([_short(name) for name, _ in largest], [count for _, count in largest], color=GOOD)
     axes.set_title(title, loc="left", fontsize=9)
     return as_png(figure)
@@ -106,7 +106,7 @@ def rows_over_time(rows: Mapping[str, int], set_aside: Mapping[str, int], title:
     keys = sorted(rows.keys() | set_aside.keys())[-limit:]
     good = np.array([rows.get(key, 0) for key in keys])
     bad = np.array([set_aside.get(key, 0) for key in keys])
-    figure, axes = _canvas(8.0, 2.0)
+    figure, axes = canvas(8.0, 2.0)
     axes.bar(np.arange(len(keys)), good, width=1.0, color=GOOD)
     axes.bar(np.arange(len(keys)), bad, width=1.0, bottom=good, color=ALARM)
     marks = np.unique(np.linspace(0, max(0, len(keys) - 1), 8).astype(int))
@@ -130,12 +130,13 @@ def _shade(axes: Any, times: np.ndarray, inside: np.ndarray) -> None:
         axes.axvspan(times[start], times[stop - 1], color=ALARM, alpha=0.15, linewidth=0)
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
+def canvas(width: float, height: float) -> tuple[Figure, Any]:
+    """An empty picture of this many inches."""
     figure, (axes,) = subplots(width, height, 1)
     return figure, axes
 
 
-def _grid(rows: int) -> tuple[Figure, list[Any]]:
+def grid(rows: int) -> tuple[Figure, list[Any]]:
     return subplots(8.0, 1.15 * max(1, rows) + 0.3, max(1, rows))
 
 
