@@ -11,6 +11,7 @@ import dagster as dg
 from pynomaly_pipelines import __version__, presentation
 from pynomaly_pipelines.automation import conditions
 from pynomaly_pipelines.automation.arrivals import build_arrivals
+from pynomaly_pipelines.automation.drift import SINCE_TAG, WHY_TAG, build_drift, watched
 from pynomaly_pipelines.automation.promotions import SOUND_CHECK, build_promotions
 from pynomaly_pipelines.automation.reruns import ACCEPTED, BAD_DATA, READABLE, REFUSED, build_reruns
 from pynomaly_pipelines.operations.errors import DataError, NotEnoughData, PynomalyError, SourceError
@@ -19,9 +20,11 @@ from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
 from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeResource, RegistryResource, resources
 from pynomaly_pipelines.spec import PipelineSpec
 
-PARTITIONED = ("raw", "validated", "quarantine", "scores")
+PARTITIONED = ("raw", "validated", "quarantine", "scores", "drift")
 TRAINED = ("model", "evaluation", "champion")
 EXPECTATIONS, GATE, THRESHOLD = "expectations", "gate", "threshold"
+DRIFTS = {"features": "feature_drift", "scores": "score_drift", "quality": "quality_drift"}
+"""Kinds of drift, and the checks that tell of them."""
 RELEASED_BY, RELEASE_REASON = "pynomaly/released_by", "pynomaly/reason"
 """Tags of a run that judges quarantined partitions again: who asked for it, and why."""
 
@@ -38,6 +41,7 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
         evaluation_asset(wiring),
         champion_asset(wiring),
         scores_asset(wiring),
+        *([drift_asset(wiring)] if watched(spec) else []),
     ]
     parts = jobs(spec)
     return dg.Definitions(
@@ -256,11 +260,15 @@ def model_asset(wiring: Wiring) -> dg.AssetsDefinition:
     def model(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
+        from pynomaly_pipelines.stages.drift import forget
         from pynomaly_pipelines.stages.training import train
 
         try:
             with told(but=NotEnoughData):
                 models = registry.open()
+                since = context.run.tags.get(SINCE_TAG)
+                if since is not None:
+                    context.log.info(forget(spec, lake.open(), since, context.run.tags.get(WHY_TAG, "drift")))
                 versions = train(spec, lake.open(), models, context.log.info)
         except NotEnoughData as waiting:
             # Not a failure: the pipeline waits for data. Nothing is made, so nothing downstream runs.
@@ -332,11 +340,14 @@ def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
     def champion(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from pynomaly_pipelines.stages.drift_reference import reference_of
         from pynomaly_pipelines.stages.registration import register
 
         with told():
             models = registry.open()
             report = register(spec, lake.open(), models, run_id=context.run.run_id)
+            if report.champion is not None and watched(spec):
+                reference_of(spec, lake.open(), models, report.champion)
         context.log.info(f"version {report.challenger.number} {report.verdict}")
         # A champion that stays is no news: nothing is scored again for it.
         if report.champion is not None and report.champion.number == report.challenger.number:
@@ -397,12 +408,55 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
     return scores
 
 
+def drift_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """Scored partitions -> how they differ from those the champion was trained on."""
+    spec = wiring.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__drift",
+        specs=[
+            wiring.spec_of(
+                "drift",
+                deps=["validated", "quarantine", "scores"],
+                kinds={"deltalake"},
+                description="How each partition differs from those the champion was trained on, more than they differ.",
+                automation_condition=conditions.watch(wiring.key("scores")),
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                name, asset=wiring.key("drift"), description=f"No {kind} drift in the latest partition judged."
+            )
+            for kind, name in DRIFTS.items()
+        ],
+        backfill_policy=wiring.backfill,
+        retry_policy=wiring.retries,
+    )
+    def drift(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.drift import watch
+
+        with told():
+            tables = lake.open()
+            report = watch(spec, wiring.partitions(context), tables, registry.open())
+        presentation.counted(context, wiring.key("drift"), presentation.drift_figures(report))
+        yield dg.MaterializeResult(
+            asset_key=wiring.key("drift"),
+            metadata=presentation.of_drift(spec, tables, report),
+            check_results=presentation.drift_checks(report, DRIFTS),
+        )
+
+    return drift
+
+
 # ----------------------------------------------------------------------------------------- jobs and automation
 
 
 def jobs(spec: PipelineSpec) -> dict[str, Any]:
     """The parts of a pipeline that run on their own: bring data in, judge it again, make a model, score."""
-    parts = {"ingest": PARTITIONED[:3], "validate": PARTITIONED[1:3], "train": TRAINED, "score": PARTITIONED[3:]}
+    score = PARTITIONED[3:] if watched(spec) else PARTITIONED[3:4]
+    parts = {"ingest": PARTITIONED[:3], "validate": PARTITIONED[1:3], "train": TRAINED, "score": score}
     return {
         verb: dg.define_asset_job(
             f"{spec.name}_{verb}",
@@ -450,6 +504,8 @@ def sensors(spec: PipelineSpec, *, live: bool) -> Iterator[dg.SensorDefinition]:
         default_status=_status(live, dg.DefaultSensorStatus),
     )
     yield build_promotions(spec, live=live)
+    if watched(spec) and spec.drift.retrain:
+        yield build_drift(spec, TRAINED, live=live)
     yield build_reruns(spec, live=live)
 
 

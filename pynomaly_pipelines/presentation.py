@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from pynomaly_pipelines.detection.drift.reference import Verdict
     from pynomaly_pipelines.stages.budget_kept import BudgetKept
+    from pynomaly_pipelines.stages.drift import DriftReport
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
     from pynomaly_pipelines.stages.ingestion import IngestReport
     from pynomaly_pipelines.stages.registration import RegistrationReport
@@ -264,6 +266,68 @@ def threshold_rule(version: Version) -> str:
     basis = version.tags.get("threshold_basis")
     rule = version.tags.get("threshold_rule", "set in the registry")
     return f"{rule}: {basis}" if basis else rule
+
+
+def drift_figures(report: DriftReport) -> dict[str, dict[str, float]]:
+    """What each partition shows of its drift."""
+    return {
+        f.partition: {
+            "rows": len(f.verdicts),
+            "drifted": len(f.drifted),
+            "largest_index": max((v.effect for v in f.verdicts if v.subject.measure == "distribution"), default=0.0),
+        }
+        for f in report.findings
+    }
+
+
+def of_drift(spec: PipelineSpec, lake: Lake, report: DriftReport) -> Metadata:
+    """What `drift` shows."""
+    latest = report.latest
+    return {
+        **_location(spec, lake, "drift", report.commit),
+        "partition": latest.partition,
+        **({"not_judged": latest.why_not} if latest.why_not else {}),
+        "model_version": report.version.number,
+        "trained_on_partitions": report.trained_on,
+        "most_drifted": dg.MetadataValue.md(_verdicts(latest.verdicts[:20])),
+        **{name.removesuffix(".png"): _picture(png, name) for name, png in report.pictures.items()},
+    }
+
+
+def drift_checks(report: DriftReport, names: Mapping[str, str]) -> list[dg.AssetCheckResult]:
+    """One check for each kind, on the latest partition; `names` gives each kind's."""
+    return [_drift_check(report, kind, name) for kind, name in names.items()]
+
+
+def _drift_check(report: DriftReport, kind: str, name: str) -> dg.AssetCheckResult:
+    latest = report.latest
+    own = [v for v in latest.verdicts if v.subject.kind == kind]
+    drifted = [v for v in own if v.drifted]
+    words = [f"{v.subject.name} ({v.subject.what}): usually {v.usual}, now {v.seen}" for v in drifted[:5]]
+    picture = report.pictures.get(f"{kind}.png")
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=latest.why_not or "; ".join(words) or f"none of {len(own)} drifts",
+        metadata={
+            "partition": latest.partition,
+            "drifted": len(drifted),
+            "judged": len(own),
+            "verdicts": dg.MetadataValue.md(_verdicts(own[:20])),
+            **({"picture": _picture(picture, kind)} if picture else {}),
+        },
+    )
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    head = "| | kind | of | what | effect | corrected p | usual | now |\n|" + " --- |" * 8
+    lines = [
+        f"| {'drifts' if v.drifted else ''} | {v.subject.kind} | {_cell(v.subject.name)} | {v.subject.what} "
+        f"| {v.effect:.3g} | {v.p_adjusted:.2g} | {_cell(v.usual)} | {_cell(v.seen)} |"
+        for v in verdicts
+    ]
+    return "\n".join([head, *lines]) if lines else "–"
 
 
 def _table(spec: PipelineSpec, lake: Lake, noun: str, commit: Commit, keys: Sequence[str]) -> Metadata:

@@ -56,6 +56,12 @@ def score(validated: dg.AssetKey, champion: dg.AssetKey, cadence: Cadence) -> Co
     return (wanted.since_last_handled() & _ready()).with_label("score")
 
 
+def watch(scores: dg.AssetKey) -> Condition:
+    """Look for drift in what was scored."""
+    scored: Condition = AC.any_deps_updated().allow(dg.AssetSelection.assets(scores))
+    return (scored.since_last_handled() & _ready()).with_label("watch")
+
+
 def _idle() -> Condition:
     in_progress: Condition = AC.in_progress()
     return ~in_progress & ~AC.any_deps_in_progress()

@@ -9,6 +9,7 @@ import click
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.cli import (
     backtests,
+    drift,
     exclusions,
     gate,
     models,
@@ -55,6 +56,7 @@ COMMANDS: tuple[click.Command, ...] = (
     exclusions.exclude,
     thresholds.threshold,
     backtests.backtest,
+    drift.drift,
     projects.up,
     running.examples,
     running.demo,

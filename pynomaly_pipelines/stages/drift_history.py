@@ -77,10 +77,12 @@ def read(
 ) -> pd.DataFrame:
     """The latest judged partitions (or those named), as a version's reference judged them; no rows where none were."""
     if not lake.exists(spec.name, NOUN):
-        return schema().empty_table().to_pandas()
-    keys = sorted(lake.counts(spec.name, NOUN))[-LOOKED_BACK:] if partitions is None else partitions
-    found: pd.DataFrame = lake.read(spec.name, NOUN, partitions=keys).to_pandas()
-    return found if version is None else found[found["model_version"] == version].reset_index(drop=True)
+        table = schema().empty_table()
+    else:
+        keys = sorted(lake.counts(spec.name, NOUN))[-LOOKED_BACK:] if partitions is None else partitions
+        table = lake.read(spec.name, NOUN, partitions=keys)
+    found: pd.DataFrame = table.to_pandas()
+    return found if version is None else found.loc[found["model_version"] == version].reset_index(drop=True)
 
 
 def needed(rules: Drift, pooled: int) -> int:

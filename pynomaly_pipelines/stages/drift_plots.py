@@ -11,7 +11,7 @@ import pandas as pd
 from pynomaly_pipelines.detection.drift.cells import Cells
 from pynomaly_pipelines.detection.drift.reference import Reference, Verdict, shares_of
 from pynomaly_pipelines.resources.tables import PARTITION
-from pynomaly_pipelines.stages.plots import ALARM, GOOD, INK, QUIET, canvas, grid, png
+from pynomaly_pipelines.stages.plots import ALARM, GOOD, INK, QUIET, as_png, canvas, grid
 
 KINDS = ("features", "scores")
 SHOWN = 3
@@ -47,7 +47,7 @@ def over_time(history: pd.DataFrame, least: float) -> dict[str, bytes]:
     axes.set_ylabel("stability index", fontsize=8)
     axes.set_title("drift by partition; the legend counts alarms", loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=6, ncols=2)
-    return {"over_time.png": png(figure)}
+    return {"over_time.png": as_png(figure)}
 
 
 def _beside(reference: Reference, chosen: Sequence[Verdict], latest: Mapping[str, np.ndarray]) -> bytes:
@@ -62,7 +62,7 @@ def _beside(reference: Reference, chosen: Sequence[Verdict], latest: Mapping[str
         mark = "drifts" if verdict.drifted else "no drift"
         told = f"{mark}, index {verdict.effect:.2f}, p {verdict.p_adjusted:.2g}"
         axes.set_title(f"{subject.name}: {told} (usual {verdict.usual}, now {verdict.seen})", loc="left", fontsize=8)
-    return png(figure)
+    return as_png(figure)
 
 
 def _bars(axes: Any, usual: np.ndarray, now: np.ndarray, drifted: bool) -> None:
@@ -80,5 +80,8 @@ def _named(axes: Any, cells: Cells) -> None:
         names = [*cells.names, "others"]
         axes.set_xticks(np.arange(len(names)), [name[:12] for name in names])
     else:
-        axes.set_xticks(np.arange(len(cells.edges)) + 0.5, [f"{edge:.3g}" for edge in cells.edges])
+        texts = [f"{edge:.3g}" for edge in cells.edges]
+        # A value with a cell of its own has an edge on either side.
+        first = [place for place, text in enumerate(texts) if place == 0 or texts[place - 1] != text]
+        axes.set_xticks(np.array(first) + 0.5, [texts[place] for place in first])
     axes.tick_params(labelsize=5)

@@ -239,6 +239,6 @@ def _beside(subject: Subject, cells: np.ndarray, rows: int) -> dict[str, np.ndar
 
 
 def _pooled(spec: PipelineSpec, size: float, partitions: int) -> int:
-    """How many partitions are judged together: enough rows, while enough training partitions are left to compare."""
+    """How many partitions are judged together: enough rows, while there are twice as many to compare as are needed."""
     wanted = int(np.ceil(spec.drift.min_rows / max(size, 1.0)))
-    return max(1, min(wanted, partitions // spec.drift.min_partitions))
+    return max(1, min(wanted, partitions // (2 * spec.drift.min_partitions)))

@@ -136,19 +136,20 @@ def canvas(width: float, height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def grid(rows: int) -> tuple[Figure, list[Any]]:
-    return subplots(8.0, 1.15 * max(1, rows) + 0.3, max(1, rows))
+def grid(rows: int, *, shared: bool = True) -> tuple[Figure, list[Any]]:
+    """Plots below each other; `shared`: over the same axis."""
+    return subplots(8.0, 1.15 * max(1, rows) + 0.3, max(1, rows), shared=shared)
 
 
 def subplots(
-    width: float, height: float, rows: int, heights: tuple[float, ...] | None = None
+    width: float, height: float, rows: int, heights: tuple[float, ...] | None = None, *, shared: bool = True
 ) -> tuple[Figure, list[Any]]:
-    """A figure (inches) of plots above each other, which share the axis below; `heights` in proportion."""
+    """A figure (inches) of plots above each other, which share the axis below if `shared`; `heights` in proportion."""
     from matplotlib.figure import Figure
 
     # No pyplot: its figures are global state, and runs share a process.
     figure = Figure(figsize=(width, height), layout="constrained")
-    found = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    found = figure.subplots(rows, 1, sharex=shared, squeeze=False, height_ratios=heights)[:, 0]
     for axes in found:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=7, colors=INK)

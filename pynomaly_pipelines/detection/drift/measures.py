@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints
-from pynomaly_pipelines.detection.drift.design import Design, Prediction, predict
+from pynomaly_pipelines.detection.drift.design import Design, Prediction, one_level, predict
 
 POWERS = (1 / 3, 1 / 6, 0.0, -1 / 6, -1 / 3)
 """Powers of the index that may be taken to make it about normal."""
@@ -50,7 +50,7 @@ def distribution(counts: Ints, seen: Ints, design: Design, *, ordered: bool) -> 
     if ordered:
         p = min(1.0, 2.0 * min(p, _moved(shares, share, expected, design, size, small)))
     bias = (_used(expected + share) - 1) * (1.0 / size + 1.0 / sizes.sum())
-    return Difference(max(0.0, index - bias) if cells > 1 else 0.0, p)
+    return Difference(max(0.0, float(index - bias)) if cells > 1 else 0.0, p)
 
 
 def share(hits: Ints, totals: Ints, hit: int, total: int, design: Design) -> Difference:
@@ -108,7 +108,7 @@ def _far(shares: Floats, index: Floats | float, expected: Floats, design: Design
     alone = max(_used(expected) - 1, 1) / usual
     power = _power(earlier)
     bent, seen = _bent(earlier, power, alone), _bent(np.array([index]), power, alone)
-    found = predict(bent, Design(np.ones((len(bent), 1)), np.ones(1)))
+    found = predict(bent, one_level(len(bent)))
     return found.tail(float(seen[0]), np.sqrt(2.0 * alone * usual) / (alone * usual))
 
 
