@@ -200,7 +200,7 @@ def test_a_german_export_keeps_its_amounts_and_days(tmp_path: Path) -> None:
     assert (spec.source.delimiter, spec.source.decimal, spec.source.thousands) == (";", ",", ".")
     assert spec.time == "Buchungstag"
     assert (spec.key, spec.features) == (("Buchungstag", "Kunde"), ("Betrag", "Menge"))
-    rows = Lake(str(tmp_path / "lake")).read("draft", "validated").sort_by("_row")
+    rows = Lake(str(tmp_path / "lake")).read("shop", "validated").sort_by("_row")
     assert rows["Betrag"].to_pylist() == frame["amount"].tolist()
     assert [d.strftime("%d.%m.%Y %H:%M") for d in rows["Buchungstag"].to_pylist()] == frame["Buchungstag"].tolist()
 
