@@ -30,6 +30,7 @@ from pynomaly_pipelines.stages.features import (
     detector_frame,
     events_at,
     labels_of,
+    needed_columns,
     read_events,
 )
 from pynomaly_pipelines.stages.thresholds import LOWEST, Derived, History, in_words, setting
@@ -174,10 +175,20 @@ def history_of(
         known: whether to look which of them are known anomalies.
     """
     stretch = _stretch(spec, lake, scorer, budget, window)
-    tables = [table for _, table in read_sampled(spec, lake, stretch)]
     if spec.kind == "series":
-        rows = _scored_points(spec, tables, scorer)
+        # One read: a series is read whole, and opening a table costs more than a day of it.
+        schema = lake.schema(spec.name, "validated")
+        whole = lake.read(
+            spec.name,
+            "validated",
+            partitions=stretch.partitions,
+            columns=needed_columns(spec, schema),
+            version=window.table_version,
+        )
+        tables = [whole]
+        rows = _scored_points(spec, whole, scorer)
     else:
+        tables = [table for _, table in read_sampled(spec, lake, stretch)]
         rows = pd.concat([_scored_rows(spec, table, scorer) for table in tables], ignore_index=True)
     if known and spec.labels is not None:
         rows = rows.assign(event=_known(spec, tables))
@@ -211,9 +222,8 @@ def _stretch(spec: PipelineSpec, lake: Lake, scorer: Scorer, budget: AlertBudget
     return replace(window, partitions=tuple(keys), holdout=())
 
 
-def _scored_points(spec: PipelineSpec, tables: list[pa.Table], scorer: Scorer) -> pd.DataFrame:
-    frames = [detector_frame(spec, table)[[TIMESTAMP, SERIES, VALUE]] for table in tables]
-    points = pd.concat(frames, ignore_index=True)
+def _scored_points(spec: PipelineSpec, table: pa.Table, scorer: Scorer) -> pd.DataFrame:
+    points = detector_frame(spec, table)[[TIMESTAMP, SERIES, VALUE]]
     return pd.DataFrame({ENTITY: entities(points[SERIES]), TIME: points[TIMESTAMP], SCORE: scorer.score(points)})
 
 
