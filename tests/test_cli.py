@@ -422,10 +422,17 @@ def test_a_row_that_is_accepted_is_scored_and_the_run_says_by_whom(mine: Shell) 
     assert (history["released by"], history["reason"]) == ("ann", "a gift")
     with dg.DagsterInstance.from_config(str(mine.folder / ".pynomaly" / "dagster")) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["orders", "quarantine"]))
+        validated = instance.get_latest_materialization_event(dg.AssetKey(["orders", "validated"]))
     assert event is not None
     assert event.asset_materialization is not None
+    assert validated is not None
+    assert validated.asset_materialization is not None
+    linked = validated.asset_materialization.metadata["data_docs"].value
+    assert linked == (mine.folder / ".pynomaly" / "data_docs" / "orders" / "2025-03-05.html").as_uri()
     metadata = event.asset_materialization.metadata
     assert (metadata["released_by"].value, metadata["released"].value) == ("ann", 1)
+    page = mine.fine("docs", "orders", "--partition", "2025-03-05").strip()
+    assert "Accepted." in Path(page).read_text(encoding="utf-8")
 
 
 def test_a_release_without_a_fix_changes_nothing(mine: Shell) -> None:

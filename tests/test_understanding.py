@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from pynomaly_pipelines import specfile
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.understanding import understood
 
 HEAD = f"type: {specfile.COMPONENT}\nattributes:\n"
 
@@ -72,3 +78,44 @@ def test_mistakes_of_all_depths_are_told_together_in_the_order_of_the_file(tmp_p
 )
 def test_no_mistake_is_made_up(tmp_path: Path, text: str, mistakes: list[str]) -> None:
     assert sorted(problem for _, problem in told(tmp_path, text)) == sorted(mistakes)
+
+
+WHOLE: dict[str, Any] = {
+    "name": "shop",
+    "source": {"type": "csv", "path": "x/%Y-%m-%d.csv"},
+    "time": "at",
+    "partition": "daily",
+    "start": "2025-01-01",
+    "end": "2025-02-01",
+    "key": "id",
+    "expectations": [{"expect_x": {"column": "a"}}, {"name": "expect_y", "arguments": {"column": "b"}}],
+    "validation": {"docs": 3},
+    "training": {"detectors": ["auto", {"HBOS": {"n_bins": 3}}], "window": 4},
+    "labels": {"column": "fraud"},
+    "columns": {"a": "number"},
+}
+JUNK: list[Any] = [None, -1, "", [], {}, "zzz", [1], {"a": 1}, [{"a": [1]}], {"type": "csv"}]
+
+
+def _places(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for part, value in inner:
+        yield (*above, part)
+        yield from _places(value, (*above, part))
+
+
+@pytest.mark.parametrize("place", [pytest.param(place, id=".".join(map(str, place))) for place in _places(WHOLE)])
+def test_whatever_stands_in_a_place_the_rest_is_understood(place: tuple[Any, ...]) -> None:
+    for junk in JUNK:
+        attributes = copy.deepcopy(WHOLE)
+        holder = attributes
+        for part in place[:-1]:
+            holder = holder[part]
+        holder[place[-1]] = copy.deepcopy(junk)
+        before = copy.deepcopy(attributes)
+        try:
+            PipelineSpec.model_validate(attributes)
+        except ValidationError as error:
+            spec, _ = understood(attributes, error)
+            assert spec is not None
+            assert attributes == before
