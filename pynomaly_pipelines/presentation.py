@@ -233,6 +233,8 @@ def gate_check(registry: Registry, key: dg.AssetKey, name: str, report: Registra
 
 def of_scores(spec: PipelineSpec, lake: Lake, registry: Registry, report: ScoringReport) -> Metadata:
     """What `scores` shows."""
+    from pynomaly_pipelines.stages import lineage
+
     return {
         **_location(spec, lake, "scores", report.commit),
         "unscored": report.unscored,
@@ -240,6 +242,9 @@ def of_scores(spec: PipelineSpec, lake: Lake, registry: Registry, report: Scorin
         "threshold_rule": threshold_rule(report.version),
         "model_version": report.version.number,
         "most_anomalous": dg.MetadataValue.md(_markdown(report.top.head(10))),
+        "lineage": dg.MetadataValue.md(
+            lineage.markdown(registry, report.version, lake.version(spec.name, "validated"))
+        ),
         **{name.removesuffix(".png"): _picture(png, name) for name, png in report.pictures.items()},
         "mlflow": dg.MetadataValue.url(registry.version_url(report.version)),
     }

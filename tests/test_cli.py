@@ -357,6 +357,19 @@ def test_a_verdict_is_repeated(orders: Shell) -> None:
     assert "no model version 99" in orders.error("evaluate", "orders", "--version", "99")
 
 
+def test_one_score_is_followed_to_its_file(orders: Shell) -> None:
+    told = orders.fine("lineage", "orders", "--partition", "2025-03-03")
+    assert re.search(r"file +landing/.*2025-03-03.csv \(content [0-9a-f]{12}, \d+ rows\)", told)
+    assert re.search(r"model +version \d", told)
+    assert re.search(r"validation +partition 2025-03-03: .*errors 0.*html", told)
+    assert re.search(r"its files +6: ", told)
+    found = json.loads(orders.fine("lineage", "orders", "--partition", "2025-03-03", "--format", "json"))
+    assert found["scoring_run"]
+    place = f"{found['row']['_source']}:{found['row']['_row']}"
+    assert json.loads(orders.fine("lineage", "orders", "--row", place, "--format", "json")) == found
+    assert "COLUMN=VALUE" in orders("lineage", "orders", "--key", "17").stderr
+
+
 def champion_events(folder: Path) -> list[str]:
     """How each champion came, by Dagster's event log, the latest first."""
     with dg.DagsterInstance.from_config(str(folder / ".pynomaly" / "dagster")) as instance:

@@ -303,6 +303,7 @@ def _described(
         "data_version": f"{spec.name}/validated@{window.table_version}",
         "schema_hash": schema_hash(schema),
         "code_version": distribution_version("pynomaly-pipelines"),
+        "spec_hash": hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:8],
     }
     parameters = {
         **{f"detector.{key}": value for key, value in scorer.parameters.items()},
