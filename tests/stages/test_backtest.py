@@ -69,10 +69,7 @@ def in_order(small: Small, folder: Path, new_registry: NewRegistry) -> pd.DataFr
     spec, lake, registry = small.spec, Lake(str(folder / "lake")), new_registry(folder / "registry")
     calendar, rows = Calendar(spec), small.rows
     keys = calendar.keys_of(rows["at"])
-    due = {
-        "0 3 */3 * *": lambda t: t.hour == 3 and t.day % 3 == 1,
-        "0 0 * * 0": lambda t: t.hour == 0 and t.weekday() == 6,
-    }
+    due = DUE[str(spec.automation.retrain)]
     moment, found = datetime(2025, 1, 1, tzinfo=UTC), []
 
     def learn() -> None:
