@@ -43,6 +43,7 @@ class Rows:
         self._source = source
         self._engine = _engine(source)
         self._connection: sa.Connection | None = None
+        self._results: list[sa.CursorResult[Any]] = []
 
     def __enter__(self) -> Rows:
         with self._told():
@@ -54,6 +55,9 @@ class Rows:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Readers that stopped half way have left their cursors open.
+        for result in self._results:
+            result.close()
         if self._connection is not None:
             self._connection.close()
         self._engine.dispose()
@@ -86,6 +90,7 @@ class Rows:
             most = max(1, _VALUES_A_FETCH // len(wanted))
             options = {"stream_results": True, "max_row_buffer": most}
             result = self._open.execution_options(**options).execute(statement)
+        self._results = [result]
         names, size = list(result.keys()), min(_FIRST_FETCH, most)
         while True:
             with self._told():

@@ -50,7 +50,8 @@ def look(spec: PipelineSpec, source: DeltaSource, cursor: FileRecord | None, pro
         return Seen({}, str(latest))
     counts = table.counts(touched)
     chosen = counts if touched is None else {key: counts.get(key, 0) for key in touched}
-    return Seen({key: Tally(rows, str(latest)) for key, rows in chosen.items()}, str(latest))
+    tallies = {key: Tally(rows, str(latest)) for key, rows in chosen.items()}
+    return Seen(tallies, str(latest), complete=touched is None)
 
 
 def tables_of(

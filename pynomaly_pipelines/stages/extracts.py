@@ -18,7 +18,7 @@ from pynomaly_pipelines.stages import delta_extracts, sql_extracts
 from pynomaly_pipelines.stages.arrow_rows import arrow_rows
 from pynomaly_pipelines.stages.manifest import FileRecord, remember, remembered
 from pynomaly_pipelines.stages.rows import FileRows, Reading, Types
-from pynomaly_pipelines.stages.tallies import Seen, path_of
+from pynomaly_pipelines.stages.tallies import Seen, Tally, path_of
 
 RAW = "raw"
 
@@ -37,7 +37,8 @@ def looked_at(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, Landed
     cursor = records.get(spec.source.place)
     seen = _look(spec, cursor, lake, project)
     news = []
-    for key, tally in seen.tallies.items():
+    emptied = dict.fromkeys(known, Tally(0, seen.cursor)) if seen.complete else {}
+    for key, tally in (emptied | seen.tallies).items():
         file = LandedFile(path_of(spec, key), tally.rows, 0, tally.version)
         if state.get(key) != file and (tally.rows or key in known):
             state[key] = file

@@ -93,19 +93,33 @@ class _Question:
         self._keys = Keys(spec)
         self._bytes = piece_bytes(source.memory_mb)
         self.mark_name = source.watermark or spec.time
+        self._there = rows.names()
+        # Not left to the database: SQLite takes the quoted name of a column it does not have for a text.
+        self._refuse_missing([name for name in (spec.time, self.mark_name, *spec.key) if name is not None])
         self._mark: Any = sa.null() if self.mark_name is None else rows.column(self.mark_name)
         self._time: Any = None if spec.time is None else rows.column(spec.time)
         self._form: Any = None
 
     def wanted_columns(self) -> list[str]:
         """The columns to read: those the spec names if it lists what to learn from, else all but the watermark."""
-        spec, there = self._spec, self._rows.names()
+        spec, there = self._spec, self._there
         if spec.features or spec.values:
             from pynomaly_pipelines.stages.columns import named_columns
 
-            return list(dict.fromkeys((*named_columns(spec), *spec.ignore, *spec.columns)))
+            wanted = list(dict.fromkeys((*named_columns(spec), *spec.ignore, *spec.columns)))
+            self._refuse_missing(wanted)
+            return wanted
         named = {*([spec.time] if spec.time else []), *spec.key, *spec.columns, *spec.ignore}
         return [name for name in there if name != self.mark_name or name in named]
+
+    def _refuse_missing(self, names: Sequence[str]) -> None:
+        missing = [name for name in names if name not in self._there]
+        if missing:
+            raise SchemaError(
+                f"{self._spec.source.place} has no column {', '.join(map(repr, missing))}",
+                rule=f"the pipeline names it; its columns are {', '.join(map(repr, self._there))}",
+                fix="correct the name in defs.yaml, or add the column to the table or query",
+            )
 
     def latest(self, since: Any) -> tuple[Any, int]:
         """The latest watermark, and how many rows there are from `since` on."""

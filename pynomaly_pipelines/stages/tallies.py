@@ -37,6 +37,8 @@ class Seen:
     """How far the source has been looked through."""
     tail: int = 0
     """How many rows may still be joined by others at the cursor."""
+    complete: bool = False
+    """Whether these are all partitions there are, so that any other has no rows any more."""
 
 
 def path_of(spec: PipelineSpec, key: str) -> str:
