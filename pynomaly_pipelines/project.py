@@ -138,7 +138,23 @@ def _line_of(where: str) -> int:
 def _deeper(entry: specfile.SpecFile, columns: Collection[str] | None) -> list[SpecError]:
     """What the schema can't know: names of expectations and detectors, files that ought to be there."""
     assert entry.spec is not None
-    return [*_expectation_problems(entry, columns), *_detector_problems(entry), *_event_problems(entry)]
+    return [
+        *_source_problems(entry),
+        *_expectation_problems(entry, columns),
+        *_detector_problems(entry),
+        *_event_problems(entry),
+    ]
+
+
+def _source_problems(entry: specfile.SpecFile) -> list[SpecError]:
+    """A database, a Delta table or object storage that can't be read from here."""
+    from pynomaly_pipelines.stages.reachability import unreachable
+
+    assert entry.spec is not None
+    problem = unreachable(entry.spec, Settings.from_environment().project)
+    if problem is None:
+        return []
+    return [SpecError(problem.problem, rule=problem.rule, fix=problem.fix, where=specfile.place(entry, "source"))]
 
 
 def _expectation_problems(entry: specfile.SpecFile, columns: Collection[str] | None) -> list[SpecError]:

@@ -28,10 +28,13 @@ def init(module: str) -> None:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--from", "source", required=True, type=click.Path(path_type=Path), help="A CSV, Parquet or JSON lines file."
+    "--from",
+    "source",
+    required=True,
+    help="CSV, Parquet or JSON lines files, here or at s3://, gs:// or az://; a Delta table; or sql:VARIABLE/table.",
 )
-def new(name: str, source: Path) -> None:
-    """Look at a data file and write a first defs.yaml for it."""
+def new(name: str, source: str) -> None:
+    """Look at data and write a first defs.yaml for it."""
     from pynomaly_pipelines import specfile
     from pynomaly_pipelines.stages.profiling import propose
 
@@ -47,7 +50,8 @@ def new(name: str, source: Path) -> None:
             fix="`pynomaly init my_watch` makes one here",
         )
     # The YAML's paths start from the project, this one from the folder the command runs in.
-    source = source if project.settings.project == Path.cwd() else source.absolute()
+    if project.settings.project != Path.cwd() and not re.match(r"\w{2,}:", source):
+        source = Path(source).absolute().as_posix()
     path = project.defs / name / "defs.yaml"
     if path.exists():
         raise SpecError(

@@ -67,14 +67,14 @@ def client(url: str, options: StorageOptions) -> Any:
     scheme, bucket, _ = split(url)
     kinds: dict[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
     settings = _settings(scheme, options)
-    endpoint = settings.get("endpoint", "")
     return kinds[scheme](
         bucket,
         **settings,
         client_options={
             "timeout": f"{options.timeout_seconds}s",
             "connect_timeout": f"{min(_CONNECT_SECONDS, options.timeout_seconds)}s",
-            **({"allow_http": True} if endpoint.startswith("http://") else {}),
+            # The endpoint says whether it is http; it may also come from the environment.
+            "allow_http": True,
         },
         retry_config={
             "max_retries": options.retries,
@@ -89,13 +89,12 @@ def delta_options(url: str, options: StorageOptions) -> dict[str, str]:
     if not there:
         return {}
     settings = _settings(scheme, options)
-    endpoint = str(settings.get("endpoint", ""))
     named = {_DELTA_NAMES[scheme][key]: _text(value) for key, value in settings.items() if key in _DELTA_NAMES[scheme]}
     return named | {
         "timeout": f"{options.timeout_seconds}s",
         "connect_timeout": f"{min(_CONNECT_SECONDS, options.timeout_seconds)}s",
         "max_retries": str(options.retries),
-        **({"allow_http": "true"} if endpoint.startswith("http://") else {}),
+        "allow_http": "true",
     }
 
 

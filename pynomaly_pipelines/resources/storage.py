@@ -63,6 +63,10 @@ class Replaced(Exception):
 class Files(Protocol):
     """A place where source files lie."""
 
+    def reach(self, pattern: str) -> None:
+        """Look whether the place answers; raises a `SourceError` if it does not."""
+        ...
+
     def find(self, pattern: str, folders: Sequence[str] | None, matches: Callable[[str], bool]) -> list[LandedFile]:
         """All files that match, in the order of their names; looked for in these folders, if given."""
         ...
@@ -100,6 +104,9 @@ class LocalFiles:
 
     def __init__(self, project: Path) -> None:
         self._project = project
+
+    def reach(self, pattern: str) -> None:
+        """See `Files`."""
 
     def find(
         self,
@@ -151,6 +158,14 @@ class ObjectFiles:
     def __init__(self, url: str, options: StorageOptions) -> None:
         self._scheme, self._bucket, _ = object_storage.split(url)
         self._client = object_storage.client(url, options)
+
+    def reach(self, pattern: str) -> None:
+        """See `Files`; lists one object."""
+        import obstore
+
+        _, _, prefix = object_storage.split(f"{fixed_folder(pattern)}/")
+        with object_storage.told(pattern):
+            next(iter(obstore.list(self._client, prefix.rstrip("/") or None, chunk_size=1)), None)
 
     def find(self, pattern: str, folders: Sequence[str] | None, matches: Callable[[str], bool]) -> list[LandedFile]:
         """See `Files`; costs one request per thousand objects below the folders."""

@@ -9,7 +9,7 @@ they were), never one too few.
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,14 @@ def look(spec: PipelineSpec, source: DeltaSource, cursor: FileRecord | None, pro
     return Seen(tallies, str(latest), complete=touched is None)
 
 
+def refuse_unreadable(spec: PipelineSpec, source: DeltaSource, project: Path) -> None:
+    """Look whether the table is there, and has the time column; raises as `look` does."""
+    _Table(spec, source, project)
+
+
 def tables_of(
     spec: PipelineSpec, source: DeltaSource, key: str, project: Path, size: int, opened: Reading
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     """The rows of a partition, all of one version of the table."""
     table = _Table(spec, source, project, opened.file.version)
     count = 0

@@ -6,8 +6,11 @@ the manifest with them, says how far the source has been looked through, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
+
+import pyarrow as pa
 
 from pynomaly_pipelines.operations.errors import SourceMissing
 from pynomaly_pipelines.partitions import WHOLE
@@ -62,7 +65,7 @@ def _look(spec: PipelineSpec, cursor: FileRecord | None, lake: Lake, project: Pa
 def reading(spec: PipelineSpec, file: LandedFile, types: Types, project: Path, size: int) -> Reading:
     """The rows of one partition; `file` says at the end what was really read."""
     key = file.path.rpartition("#")[2]
-    opened = Reading(file, "", iter(()))
+    opened = Reading(file, "", _nothing())
     if isinstance(spec.source, SqlSource):
         tables = sql_extracts.tables_of(spec, spec.source, key, size, opened)
     else:
@@ -72,12 +75,20 @@ def reading(spec: PipelineSpec, file: LandedFile, types: Types, project: Path, s
     return opened
 
 
-def _numbered(spec: PipelineSpec, tables: Iterator[object], types: Types) -> Iterator[FileRows]:
+def _nothing() -> Generator[FileRows, None, None]:
+    yield from ()
+
+
+def _numbered(
+    spec: PipelineSpec, tables: Generator[pa.Table, None, None], types: Types
+) -> Generator[FileRows, None, None]:
     first = 1
-    for table in tables:
-        rows = arrow_rows(table, types, spec.timezone, first=first)
-        first += rows.table.num_rows
-        yield rows
+    # A reader that has enough leaves no connection open.
+    with closing(tables):
+        for table in tables:
+            rows = arrow_rows(table, types, spec.timezone, first=first)
+            first += rows.table.num_rows
+            yield rows
 
 
 def sample(spec: PipelineSpec, types: Types, project: Path, size: int) -> Iterator[tuple[LandedFile, FileRows]]:
@@ -94,6 +105,7 @@ def sample(spec: PipelineSpec, types: Types, project: Path, size: int) -> Iterat
         found += rows.table.nbytes
         if found >= size:
             break
+    opened.pieces.close()
     if not found:
         raise SourceMissing(
             f"{spec.source.place} has no rows",

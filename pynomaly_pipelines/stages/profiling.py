@@ -11,16 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from pynomaly_pipelines.operations.errors import NotEnoughData, SpecError
+from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.spec import FileSource, PipelineSpec
 from pynomaly_pipelines.stages.columns import OWN_COLUMNS
-from pynomaly_pipelines.stages.dialects import csv_dialect, epoch_form, interchangeable
+from pynomaly_pipelines.stages.dialects import epoch_form, interchangeable
 from pynomaly_pipelines.stages.ingestion import sample
-from pynomaly_pipelines.stages.paths import landed
+from pynomaly_pipelines.stages.source_guess import guess
 from pynomaly_pipelines.stages.yamltext import flow, number, outward
 
-_TYPES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl",
-          ".ndjson": "jsonl", ".json": "jsonl"}  # fmt: skip
 _TIME_NAMES = re.compile(r"time|date|(^|_)(at|ts|when|day|hour|month)($|_)", re.IGNORECASE)
 _KEY_NAMES = re.compile(r"(^|_)(id|key|uuid|guid|number|nr|no|code|ref)$|^id(_|$)|Id$|ID$")
 _LABEL_NAMES = re.compile(
@@ -59,16 +57,17 @@ class _Roles:
         return "series" if self.values else "records"
 
 
-def propose(path: Path, name: str) -> str:
-    """Look at a CSV, Parquet or JSON lines file, or at a glob of them, and write a `defs.yaml` that fits it.
+def propose(place: Path | str, name: str) -> str:
+    """Look at files, a Delta table or a database's table (see `source_guess`), and write a `defs.yaml` that fits.
 
     Raises:
         SpecError: the file's ending says no known format.
-        SourceMissing: no such file.
+        SourceMissing: no such file or table.
         SourceUnreadable: it can't be read.
         NotEnoughData: it has no column to learn from.
     """
-    source = _source(path)
+    place = place.as_posix() if isinstance(place, Path) else place
+    source = guess(place)
     draft = PipelineSpec.model_validate({"name": name, "source": source})
     frame = _frame(draft)
     epochs = {n: form for n in frame.columns if (form := epoch_form(frame[n], n))}
@@ -81,7 +80,7 @@ def propose(path: Path, name: str) -> str:
     roles = _roles(frame)
     if not roles.features and not roles.values:
         raise NotEnoughData(
-            f"{path} has no column that a detector could learn from; it has {', '.join(map(repr, frame.columns))}",
+            f"{place} has no column that a detector could learn from; it has {', '.join(map(repr, frame.columns))}",
             rule="a feature is a number, a truth value or a category that varies",
             fix="name a file with such columns",
         )
@@ -96,24 +95,6 @@ def _frame(draft: PipelineSpec) -> pd.DataFrame:
     rows = sample(draft, Path())
     frame: pd.DataFrame = rows.select([n for n in rows.column_names if n not in OWN_COLUMNS]).to_pandas()
     return frame
-
-
-# ---------------------------------------------------------------------------------------------------- source
-
-
-def _source(path: Path) -> dict[str, Any]:
-    kind = _TYPES.get(path.suffix.lower())
-    if kind is None:
-        raise SpecError(
-            f"{path} ends in {path.suffix!r}",
-            rule=f"files end in {', '.join(sorted(_TYPES))}",
-            fix="rename it, or write defs.yaml by hand with `source: {type: …}`",
-        )
-    source: dict[str, Any] = {"type": kind, "path": path.as_posix()}
-    files = landed(PipelineSpec.model_validate({"name": "draft", "source": source}), Path())
-    if kind == "csv" and files:
-        source |= csv_dialect(Path(files[0].path))
-    return source
 
 
 # ----------------------------------------------------------------------------------------------------- roles
@@ -281,8 +262,8 @@ def _range(column: pd.Series) -> tuple[str, str]:
 
 def _lines(name: str, draft: PipelineSpec, frame: pd.DataFrame, roles: _Roles) -> Iterator[str]:
     partition = _partition(draft, frame, roles.time)
-    source = draft.source.model_dump(exclude_defaults=True) | {"type": draft.source.type}
-    source["path"] = partition.pop("path", source["path"])
+    source = draft.source.model_dump(exclude_defaults=True, by_alias=True) | {"type": draft.source.type}
+    source |= {key: partition.pop(key) for key in ("path",) if key in partition}
     if len(forms := source.get("time_format", ())) == 1:
         source["time_format"] = forms[0]
     seen = f"{len(frame):,} rows of {draft.source.place}"

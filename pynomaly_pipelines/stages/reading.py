@@ -8,7 +8,7 @@ lines file, rows of a Parquet file.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +49,7 @@ def file_rows(
     where: str,
     size: int,
     columns: Sequence[str] | None = None,
-) -> Iterator[FileRows]:
+) -> Generator[FileRows, None, None]:
     """The rows of a file in pieces of about `size` bytes.
 
     Columns that are not in `types` come as text (CSV, JSON lines) or as they are (Parquet).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ class Reading:
     """As it was read; of a database, once it is read to the end."""
     digest: str
     """SHA-256 of its bytes; empty where rows come from tables."""
-    pieces: Iterator[FileRows]
+    pieces: Generator[FileRows, None, None]
 
 
 def unreadable(where: str, problem: str, rule: str) -> SourceUnreadable:

@@ -9,7 +9,7 @@ partition is found in the old one by its key. Rows that were deleted are not not
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -61,7 +61,9 @@ def look(spec: PipelineSpec, source: SqlSource, cursor: FileRecord | None, lake:
     return Seen(tallies, _written(mark), tail)
 
 
-def tables_of(spec: PipelineSpec, source: SqlSource, key: str, size: int, opened: Reading) -> Iterator[pa.Table]:
+def tables_of(
+    spec: PipelineSpec, source: SqlSource, key: str, size: int, opened: Reading
+) -> Generator[pa.Table, None, None]:
     """The rows of a partition; sets `opened.file` to what was read."""
     with Rows(source) as rows:
         question = _Question(spec, source, rows)
