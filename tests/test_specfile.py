@@ -118,7 +118,7 @@ def test_mistakes_in_the_source(tmp_path: Path) -> None:
     other = problem(tmp_path / "c", head + "  source:\n    type: parquet\n    path: a\n    delimiter: ';'\n")
     assert other.where.endswith(":6")
     assert "`source.delimiter`" in other.problem
-    assert other.fix == "use one of path, type"
+    assert other.fix == "use one of memory_mb, path, storage, time_format, type"
     missing = problem(tmp_path / "d", head + "  key: a\n")
     assert "`source` is missing" in missing.problem
     assert missing.where.endswith(":3")
