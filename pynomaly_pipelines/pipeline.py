@@ -22,6 +22,7 @@ from pynomaly_pipelines.spec import PipelineSpec
 
 PARTITIONED = ("raw", "validated", "quarantine", "scores", "drift")
 TRAINED = ("model", "evaluation", "champion")
+CONTRACT_CHECK = "contract"
 EXPECTATIONS, GATE, THRESHOLD = "expectations", "gate", "threshold"
 DRIFTS = {"features": "feature_drift", "scores": "score_drift", "quality": "quality_drift"}
 """Kinds of drift, and the checks that tell of them."""
@@ -146,7 +147,12 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
                 asset=wiring.key("raw"),
                 blocking=True,
                 description="All files of the partition were readable.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                CONTRACT_CHECK,
+                asset=wiring.key("raw"),
+                description="The files have the columns and types that were agreed on.",
+            ),
         ],
         backfill_policy=wiring.backfill,
         retry_policy=wiring.retries,
@@ -162,7 +168,10 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             asset_key=wiring.key("raw"),
             metadata=presentation.of_ingestion(spec, tables, report),
-            check_results=[presentation.readable_check(report, REFUSED)],
+            check_results=[
+                presentation.readable_check(report, REFUSED),
+                presentation.contract_check(spec, tables, report, CONTRACT_CHECK),
+            ],
         )
 
     return raw

@@ -88,6 +88,33 @@ def readable_check(report: IngestReport, refused: str) -> dg.AssetCheckResult:
     )
 
 
+def contract_check(spec: PipelineSpec, lake: Lake, report: IngestReport, name: str) -> dg.AssetCheckResult:
+    """Where files did not keep to the contract: column, was, is, file, what was done, what to do; and the contract."""
+    from pynomaly_pipelines.stages.contract import in_force
+
+    broken = [d for d in report.deviations if d.response != "accept"]
+    failed = any(d.response == "fail" for d in broken)
+    deviations = [(d.column, d.was, d.now, d.file, d.done, d.fix) for d in report.deviations]
+    terms = [
+        (t.column, t.type, t.origin, "yes" if t.optional else "no", t.version, t.change, t.file)
+        for t in in_force(spec, lake).values()
+    ]
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not broken,
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        description="; ".join(str(d) for d in broken[:5]) or None,
+        metadata={
+            "deviations": dg.MetadataValue.md(
+                _rows_of(("column", "was", "is", "file", "what was done", "fix"), deviations) if deviations else "none"
+            ),
+            "contract": dg.MetadataValue.md(
+                _rows_of(("column", "type", "origin", "may be absent", "since version", "change", "file"), terms)
+            ),
+        },
+    )
+
+
 def of_validation(spec: PipelineSpec, lake: Lake, report: ValidationReport, docs: str | None) -> Metadata:
     """What `validated` shows; `docs` is the address of its Data Docs."""
     keys = sorted(report.partitions)
@@ -365,6 +392,11 @@ def _markdown(frame: pd.DataFrame) -> str:
     head = "| " + " | ".join(map(str, frame.columns)) + " |\n|" + " --- |" * frame.shape[1]
     lines = ("| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.itertuples(index=False))
     return "\n".join([head, *lines])
+
+
+def _rows_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _cell(value: object) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from pynomaly_pipelines.contract import Contract as Contract
 from pynomaly_pipelines.source import CsvSource as CsvSource
 from pynomaly_pipelines.source import DeltaSource as DeltaSource
 from pynomaly_pipelines.source import FileSource as FileSource
@@ -346,6 +347,8 @@ class PipelineSpec(Strict):
     """Where the data comes from."""
     columns: dict[str, ColumnType] = Field(default_factory=dict)
     """Declared types; other columns get the type found at the first ingestion, and keep it."""
+    contract: Contract = Contract()
+    """What becomes of files with a new column, without a known one, or with values of another type."""
     time: str | None = None
     """Column with the time of a row."""
     timezone: Timezone = "UTC"

@@ -24,7 +24,7 @@ LAYERS = (
     ("stages",),
     ("resources",),
     ("detection", "spec", "specediting", "specfile", "understanding", "partitions"),
-    ("source", "threshold"),
+    ("contract", "source", "threshold"),
     ("strict",),
     ("operations",),
 )

@@ -9,6 +9,7 @@ import click
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.cli import (
     backtests,
+    contracts,
     drift,
     exclusions,
     gate,
@@ -50,6 +51,7 @@ COMMANDS: tuple[click.Command, ...] = (
     suggestions.suggest,
     projects.docs,
     quarantine.quarantine,
+    contracts.contract,
     gate.evaluate,
     gate.promote,
     gate.rollback,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,33 @@ def write_partition(
     return PartitionFile(partition, path, int(folder.get_file_info(path).size), rows)
 
 
+def replace_all(
+    table: Any,
+    column: str,
+    partitions: Iterable[str],
+    rows_of: Callable[[str], Iterable[pa.Table]],
+    schema: pa.Schema,
+) -> None:
+    """Replace all rows, and the table's schema, in one commit.
+
+    Raises:
+        CommitFailedError: another commit came first; nothing has changed.
+        ArrowInvalid: a value does not fit its new type.
+    """
+    from deltalake import Schema
+    from deltalake.transaction import CommitProperties
+
+    files = [write_partition(table, column, key, rows_of(key), schema) for key in partitions]
+    # `overwrite` removes every file there is and takes over the schema.
+    table.create_write_transaction(
+        [_added(file, column) for file in files if file is not None],
+        "overwrite",
+        Schema.from_arrow(schema),
+        [column],
+        commit_properties=CommitProperties(max_commit_retries=0),
+    )
+
+
 def _groups(batches: Iterable[pa.Table], schema: pa.Schema) -> Any:
     """Batches, put together until they make a row group worth writing."""
     waiting: list[pa.Table] = []
@@ -86,7 +113,7 @@ def commit_partitions(table: Any, column: str, partitions: Iterable[str], files:
     Raises:
         CommitFailedError: another commit came first; nothing has changed.
     """
-    from deltalake.transaction import AddAction, CommitProperties, RemoveAction
+    from deltalake.transaction import CommitProperties, RemoveAction
 
     now = time.time_ns() // 1_000_000
     wanted = set(partitions)
@@ -96,9 +123,7 @@ def commit_partitions(table: Any, column: str, partitions: Iterable[str], files:
         for path, size, key in zip(*(part.to_pylist() for part in there.columns), strict=True)
         if key in wanted
     ]
-    added = [
-        AddAction(f.path, f.size, {column: f.partition}, now, True, json.dumps({"numRecords": f.rows})) for f in files
-    ]
+    added = [_added(file, column) for file in files]
     table.create_write_transaction(
         [*added, *removed],
         "append",
@@ -108,3 +133,11 @@ def commit_partitions(table: Any, column: str, partitions: Iterable[str], files:
         commit_properties=CommitProperties(max_commit_retries=0),
     )
     return int(table.version()) + 1
+
+
+def _added(file: PartitionFile, column: str) -> Any:
+    from deltalake.transaction import AddAction
+
+    now = time.time_ns() // 1_000_000
+    statistics = json.dumps({"numRecords": file.rows})
+    return AddAction(file.path, file.size, {column: file.partition}, now, True, statistics)

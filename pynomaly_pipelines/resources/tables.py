@@ -130,6 +130,38 @@ class Lake:
             table.alter.add_columns(fields)
         return table
 
+    def widen(self, pipeline: str, noun: str, types: Mapping[str, pa.DataType]) -> None:
+        """Rewrite a table with wider types of these columns, in one commit; versions before it keep theirs.
+
+        Nothing happens where there is no table, or none of the columns with a narrower type. One partition at a time
+        is in memory.
+
+        Raises:
+            TableError: a value does not fit the wider type (an integer of more than 53 bits into a number).
+        """
+        from pynomaly_pipelines.resources.partition_files import replace_all
+
+        where = f"{pipeline}/{noun}"
+
+        def rewrite() -> None:
+            table = self._open(pipeline, noun)
+            known = pa.schema([]) if table is None else _arrow_schema(table)
+            if not any(f.name in types and f.type != types[f.name] for f in known):
+                return
+            schema = pa.schema([f.with_type(types.get(f.name, f.type)) for f in known])
+            keys = list(self.counts(pipeline, noun))
+            try:
+                replace_all(table, PARTITION, keys, lambda key: self.stream(pipeline, noun, partitions=[key]), schema)
+            except pa.ArrowInvalid as error:
+                wanted = _listed(f"{name}: {kind}" for name, kind in types.items())
+                raise TableError(
+                    f"{where} can't be widened to {wanted}: {error}",
+                    rule="a wider type holds every value that is there",
+                    fix="declare the column as it was under `columns:`, or give it a new name",
+                ) from error
+
+        _retrying(rewrite, what=f"widening {where}")
+
     def append(self, pipeline: str, noun: str, data: pa.Table, *, compact_after: int = 64) -> Commit:
         """Add rows in one commit; for logs, whose readers take the latest row. Small files are merged now and then."""
         data = storable(data, where=f"{pipeline}/{noun}")

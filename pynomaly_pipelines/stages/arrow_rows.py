@@ -20,6 +20,7 @@ from pynomaly_pipelines.stages.rows import (
     column_names,
     joined_reasons,
     shown,
+    unread_in,
     unreadable,
 )
 
@@ -81,15 +82,21 @@ def _rows_a_piece(metadata: object, piece_bytes: int) -> int:
 
 def arrow_rows(table: pa.Table, types: Types, timezone: str, *, first: int, notation: Notation = PLAIN) -> FileRows:
     """Rows of a table, which number their rows from `first` on, in the types asked for."""
-    columns, problems = [], []
+    columns, problems, unread = [], [], {}
     for name in table.column_names:
         column, bad = _column(table[name].combine_chunks(), types.get(name), timezone, notation)
         problems += [(i, f"{name}={_shown_at(table[name], i)} {why}") for i, why in bad.items()]
         columns.append(column)
+        if bad:
+            unread[name] = unread_in(texts_of(table[name].combine_chunks()), bad)
     typed = pa.table(columns, names=table.column_names)
     typed = typed.append_column(ROW, pa.array(np.arange(first, first + table.num_rows)))
     typed = typed.append_column(REJECTED, joined_reasons(table.num_rows, problems))
-    return FileRows(typed, lambda rows: _json_texts(table.take(pa.array([row - first for row in rows], pa.int64()))))
+
+    def texts(rows: Sequence[int]) -> list[str]:
+        return _json_texts(table.take(pa.array([row - first for row in rows], pa.int64())))
+
+    return FileRows(typed, texts, unread)
 
 
 def _shown_at(column: pa.ChunkedArray, position: int) -> str:

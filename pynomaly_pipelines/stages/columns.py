@@ -16,6 +16,7 @@ from pynomaly_pipelines.resources.storage import LandedFile, Replaced
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import RESERVED_PREFIX, CsvSource, FileSource, JsonLinesSource, PipelineSpec
 from pynomaly_pipelines.stages import arrow_rows, conversion, extracts, opening
+from pynomaly_pipelines.stages.contract import Terms, optional_columns, widens
 from pynomaly_pipelines.stages.notation import notation
 from pynomaly_pipelines.stages.paths import dated_files, landed
 from pynomaly_pipelines.stages.reading import piece_bytes
@@ -34,24 +35,26 @@ _SMALLEST_SAMPLE = 1 << 16
 # ----------------------------------------------------------------------------------------------------- types
 
 
-def column_types(spec: PipelineSpec, lake: Lake, project: Path) -> Types:
-    """Type of each column: as `raw` has it, as declared, or found in a sample of the files.
+def terms(spec: PipelineSpec, lake: Lake, project: Path) -> Terms:
+    """The contract as it stands: the type of each column as `raw` has it, as declared, or found in a sample.
 
     Raises:
         SchemaError: a declared type is not the one the table has.
     """
     declared = declared_types(spec)
     if not lake.exists(spec.name, RAW):
-        return {**sampled_types(spec, declared, project), **declared}
+        return Terms({**sampled_types(spec, declared, project), **declared})
     known = {f.name: f.type for f in lake.schema(spec.name, RAW) if f.name not in OWN_COLUMNS}
+    wider = {n: k for n, k in declared.items() if n in known and known[n] != k and widens(known[n], k)}
     for name, kind in declared.items():
-        if known.get(name, kind) != kind:
+        if name not in wider and known.get(name, kind) != kind:
             raise SchemaError(
                 f"column {name!r} of pipeline {spec.name!r} is declared as {kind}; the table has it as {known[name]}",
-                rule="a column keeps the type it was first ingested with",
+                rule="a column keeps its type, or gets a wider one: a number for an integer, text for any",
                 fix=f"declare it as before, or delete the tables under {lake.uri(spec.name, '')} and ingest again",
             )
-    return {**known, **declared}
+    agreed = Terms({**known, **declared}, optional_columns(spec, lake), learning=False)
+    return agreed.widened(wider)
 
 
 def declared_types(spec: PipelineSpec) -> dict[str, pa.DataType]:
@@ -179,10 +182,10 @@ def _without_values(spec: PipelineSpec, name: str) -> pa.DataType | None:
     """Type of a column that has no value yet: none, or what the spec's use of it suggests."""
     if name not in named_columns(spec):
         return None
-    return pa.float64() if _is_to_be_a_number(spec, name) else pa.string()
+    return pa.float64() if needs_a_number(spec, name) else pa.string()
 
 
-def _is_to_be_a_number(spec: PipelineSpec, name: str) -> bool:
+def needs_a_number(spec: PipelineSpec, name: str) -> bool:
     """Whether the spec learns from the column, or holds it against numbers."""
     told = [e for e in spec.expectations if name in e.columns]
     bounds = [e.arguments.get(bound) for e in told for bound in ("min_value", "max_value", "sum_total")]
@@ -208,13 +211,15 @@ def required_columns(spec: PipelineSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def refuse_missing(spec: PipelineSpec, names: Collection[str], file: LandedFile) -> None:
-    """A file must have the columns the spec names.
+def refuse_missing(spec: PipelineSpec, names: Collection[str], file: LandedFile, *, learning: bool = True) -> None:
+    """A file must have the columns that give a row its place; the first ones all that the spec names.
 
     Raises:
         SchemaError: one is missing.
     """
-    missing = [name for name in required_columns(spec) if name not in names]
+    place = () if spec.time is None else (spec.time,)
+    needed = required_columns(spec) if learning else (*place, *spec.key, *spec.series, *spec.values)
+    missing = [name for name in needed if name not in names]
     if missing:
         given = [name for name in names if name not in OWN_COLUMNS]
         raise SchemaError(

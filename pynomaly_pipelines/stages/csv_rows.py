@@ -20,6 +20,7 @@ from pynomaly_pipelines.stages.rows import (
     ROW,
     FileRows,
     Types,
+    Unread,
     column_names,
     joined_reasons,
     typed_texts,
@@ -47,11 +48,11 @@ def csv_rows(pieces: Iterator[bytes], source: CsvSource, types: Types, where: st
             first += len(data.splitlines())
             continue
         block = _Block(data, source, names, first)
-        rows, records = block.rows(types, where)
+        rows, records, unread = block.rows(types, where)
         first += records
         some = some or rows.num_rows > 0
         if rows.num_rows:
-            yield FileRows(rows, block.texts)
+            yield FileRows(rows, block.texts, unread)
     if not some:
         raise unreadable(where, "has a header and no rows", "a file holds at least one row")
 
@@ -76,14 +77,16 @@ class _Block:
     first: int
     """Number of its first record."""
 
-    def rows(self, types: Types, where: str) -> tuple[pa.Table, int]:
-        """The typed rows, and how many records, blank lines included, there are."""
+    def rows(self, types: Types, where: str) -> tuple[pa.Table, int, dict[str, Unread]]:
+        """The typed rows, how many records, blank lines included, there are, and what could not be read."""
+        unread: dict[str, Unread] = {}
         try:
-            table = self._slow(types, where) if self._odd(types) else self._fast(types)
+            table = None if self._odd(types) else self._fast(types)
         except pa.ArrowInvalid:
-            table = self._slow(types, where)
-        records = table.num_rows
-        return self._without_blank_lines(table), records
+            table = None
+        if table is None:
+            table, unread = self._slow(types, where)
+        return self._without_blank_lines(table), table.num_rows, unread
 
     def _odd(self, types: Types) -> bool:
         """Whether values are written in a way that the fast parser does not know."""
@@ -146,14 +149,14 @@ class _Block:
                 raise pa.ArrowInvalid(f"infinite value in {name}")
         return self._numbered(table, ragged, None)
 
-    def _slow(self, types: Types, where: str) -> pa.Table:
+    def _slow(self, types: Types, where: str) -> tuple[pa.Table, dict[str, Unread]]:
         """The same from texts, column by column, so that what does not convert is rejected row by row."""
         try:
             texts, ragged = self._parsed({name: pa.string() for name in self.names})
         except pa.ArrowInvalid as error:
             raise unreadable(where, f"is not CSV: {error}", "the pipeline reads it with `type: csv`") from error
-        table, problems = typed_texts(texts, types, notation(self.source))
-        return self._numbered(table, ragged, joined_reasons(table.num_rows, problems))
+        table, problems, unread = typed_texts(texts, types, notation(self.source))
+        return self._numbered(table, ragged, joined_reasons(table.num_rows, problems)), unread
 
     def _numbered(self, table: pa.Table, ragged: dict[int, str], reasons: pa.Array | None) -> pa.Table:
         """Add `_row` and `_rejected`, and the ragged rows in their places."""

@@ -24,17 +24,21 @@ from pynomaly_pipelines.stages.columns import (
     RAW,
     SOURCE,
     NewColumns,
-    column_types,
     declared_types,
     refuse_missing,
     sampled_files,
     sampled_types,
+    terms,
 )
+from pynomaly_pipelines.stages.contract import Deviation, record
 from pynomaly_pipelines.stages.intake import FileReport, Intake
 from pynomaly_pipelines.stages.manifest import remember, remembered
 from pynomaly_pipelines.stages.paths import no_match
 from pynomaly_pipelines.stages.placement import FILE, placed
 from pynomaly_pipelines.stages.rows import REJECTED
+
+FOLLOWING = ("validated", "quarantine", "scores")
+"""Tables that have the columns of `raw`, and widen with it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class IngestReport:
     failures: tuple[PartitionFailure, ...] = ()
     kept: int = 0
     """Rows kept from files that were ingested earlier and are no longer there."""
+    deviations: tuple[Deviation, ...] = ()
+    """Where files did not keep to the contract, and what was done about it."""
 
 
 def ingest(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, project: Path) -> IngestReport:
@@ -80,20 +86,44 @@ def ingest(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, proj
     """
     wanted = [partition.key for partition in partitions]
     found = landing.found(spec, partitions, lake, project)
-    types = column_types(spec, lake, project)
-    with Intake(spec, wanted, types, remembered(spec, lake), found.there, project) as intake:
-        for file, keys in found.pairs:
-            intake.read(file, keys)
-        schema = intake.finish()
-        failures = _failures(spec, wanted, found.pairs, intake, project)
-        remember(spec, lake, intake.failed)
-        failed = {failure.partition for failure in failures}
-        done = [key for key in wanted if key not in failed]
-        if not done:
-            raise failures[0].error
-        writer = _Writer(spec, lake, intake, _gone_sources(spec, done, lake, found))
-        commit = writer.write(done, schema)
+    agreed, known = terms(spec, lake, project), remembered(spec, lake)
+    widened: list[Deviation] = []
+    while True:
+        with Intake(spec, wanted, agreed, known, found.there, project) as intake:
+            for file, keys in found.pairs:
+                intake.read(file, keys)
+            schema = intake.finish()
+            if not intake.wider:
+                intake.deviations += widened
+                return _written(spec, wanted, found, intake, schema, lake, project)
+            # Values need wider types, and the contract grants them: the rows are read again with these.
+            widened += [d for d in intake.deviations if d.column in intake.wider and d.response == "accept"]
+            agreed = agreed.widened(intake.wider)
+
+
+def _written(
+    spec: PipelineSpec,
+    wanted: Sequence[str],
+    found: landing.Found,
+    intake: Intake,
+    schema: pa.Schema | None,
+    lake: Lake,
+    project: Path,
+) -> IngestReport:
+    failures = _failures(spec, wanted, found.pairs, intake, project)
+    remember(spec, lake, intake.failed)
+    failed = {failure.partition for failure in failures}
+    done = [key for key in wanted if key not in failed]
+    if not done:
+        raise failures[0].error
+    for noun in (RAW, *FOLLOWING):
+        lake.widen(spec.name, noun, {name: intake.terms.types[name] for name in intake.terms.wider})
+    writer = _Writer(spec, lake, intake, _gone_sources(spec, done, lake, found))
+    commit = writer.write(done, schema)
     remember(spec, lake, [replace(r, ingested=tuple(k for k in r.partitions if k in done)) for r in intake.records])
+    told = [term for term in intake.deviations if set(term.partitions) & set(wanted)]
+    agreed = _users(lake.schema(spec.name, RAW))
+    record(spec, lake, commit.version, agreed, optional=intake.optional, deviations=told)
     return writer.report(done, schema, commit, tuple(failures))
 
 
@@ -132,6 +162,9 @@ def _failures(
     readable = intake.readable
     failures = []
     for key in wanted:
+        if key in intake.refused:
+            failures.append(PartitionFailure(key, intake.refused[key]))
+            continue
         if key in readable:
             continue
         broken = [intake.errors[file.path] for file, keys in pairs if key in keys and file.path in intake.errors]
@@ -191,8 +224,8 @@ class _Writer:
         self, done: Sequence[str], schema: pa.Schema | None, commit: Commit, failures: tuple[PartitionFailure, ...]
     ) -> IngestReport:
         """What was done."""
-        names = [] if schema is None else [field for field in schema if field.name not in OWN_COLUMNS]
-        known = {field.name for field in names}
+        users = _users(schema)
+        known = set(users.names)
         files = tuple(replace(r, new=tuple(n for n in r.new if n in known)) for r in self._intake.reports)
         counts = {key: self._counts[key] for key in done}
         return IngestReport(
@@ -200,11 +233,16 @@ class _Writer:
             rejected=sum(count.rejected for count in counts.values()),
             partitions=counts,
             files=files,
-            schema=pa.schema(names),
+            schema=users,
             commit=commit,
             failures=failures,
             kept=self._kept,
+            deviations=tuple(self._intake.deviations),
         )
+
+
+def _users(schema: pa.Schema | None) -> pa.Schema:
+    return pa.schema([] if schema is None else [field for field in schema if field.name not in OWN_COLUMNS])
 
 
 def _rejected(rows: pa.Table) -> int:

@@ -19,11 +19,13 @@ from pynomaly_pipelines.resources.storage import LandedFile, Replaced
 from pynomaly_pipelines.resources.tables import PARTITION
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages import opening
-from pynomaly_pipelines.stages.columns import OWN_COLUMNS, NewColumns, refuse_missing
+from pynomaly_pipelines.stages.columns import NewColumns, refuse_missing
+from pynomaly_pipelines.stages.contract import Deviation, Terms, wider_of
+from pynomaly_pipelines.stages.inspection import Held, Inspection, with_reasons
 from pynomaly_pipelines.stages.manifest import FileRecord, Manifest, Status
 from pynomaly_pipelines.stages.placement import FILE, last_partitions, placed, with_last_partitions
 from pynomaly_pipelines.stages.reading import piece_bytes
-from pynomaly_pipelines.stages.rows import REJECTED, ROW, TEXT, FileRows, Reading, Types
+from pynomaly_pipelines.stages.rows import REJECTED, ROW, TEXT, FileRows, Reading, unread_in
 from pynomaly_pipelines.stages.spooling import Spool
 
 _ATTEMPTS = 3
@@ -55,8 +57,10 @@ class _Attempt:
     file: LandedFile
     keys: tuple[str, ...]
     rows: int = 0
-    names: dict[str, None] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
     whole: bool = False
+    reasons: list[str] = field(default_factory=list)
+    """Why all its rows are set aside."""
 
 
 class Intake:
@@ -66,16 +70,19 @@ class Intake:
         self,
         spec: PipelineSpec,
         wanted: Sequence[str],
-        types: Types,
+        terms: Terms,
         known: Manifest,
         there: Mapping[str, LandedFile],
         project: Path,
     ) -> None:
-        self._spec, self._types, self._known, self._there, self._project = spec, types, known, there, project
+        self._spec, self._known, self._there, self._project = spec, known, there, project
+        self.terms = terms
+        self._types = terms.types
+        self._inspection = Inspection(spec, terms)
         self._wanted = pa.array([*wanted, None], pa.string())
         self._piece = piece_bytes(spec.source.memory_mb)
         self._spool = Spool(_KEPT_PIECES * self._piece)
-        self._new = NewColumns(spec, types)
+        self._new = NewColumns(spec, terms.types)
         self._waiting: list[tuple[_Attempt, FileRows]] = []
         self._waiting_bytes = 0
         self._attempts: list[_Attempt] = []
@@ -86,6 +93,13 @@ class Intake:
         self.errors: dict[str, SourceError | SchemaError] = {}
         self.records: list[FileRecord] = []
         """Of files that were read, or are a copy of one that was."""
+        self.deviations: list[Deviation] = []
+        self.refused: dict[str, SchemaError] = {}
+        """Partitions that the contract refuses."""
+        self.wider: dict[str, pa.DataType] = {}
+        """Types that values ask for and the contract grants: read again with them."""
+        self.optional: set[str] = set()
+        """Columns that files may lack from now on."""
         self.failed: list[FileRecord] = []
 
     def __enter__(self) -> Intake:
@@ -134,7 +148,7 @@ class Intake:
                 if twin is None:
                     for rows in opened.pieces:
                         self._add(attempt, rows)
-                    refuse_missing(self._spec, attempt.names, file)
+                    refuse_missing(self._spec, attempt.held.names, file, learning=self.terms.learning)
             attempt.whole = True
         finally:
             if not attempt.whole:
@@ -143,7 +157,8 @@ class Intake:
 
     def _add(self, attempt: _Attempt, rows: FileRows) -> None:
         attempt.rows += rows.table.num_rows
-        attempt.names.update(dict.fromkeys(n for n in rows.table.column_names if n not in OWN_COLUMNS))
+        attempt.held.see(rows)
+        rows = self._inspection.without_strangers(rows)
         self._waiting.append((attempt, rows))
         self._waiting_bytes += rows.table.nbytes
         if self._waiting_bytes >= self._piece:
@@ -157,6 +172,7 @@ class Intake:
         pairs = [(attempt.file, attempt.keys) for attempt in attempts]
         # By position first, so that rows find their texts.
         rows = placed(self._spec, pairs, [piece.table for piece in pieces], self._types)
+        self._see_unread_times(attempts, pieces, rows)
         self._waiting, self._waiting_bytes = [], 0
         chosen = rows.filter(pc.is_in(rows[PARTITION], value_set=self._wanted))
         chosen = _with_texts(chosen, pieces)
@@ -191,8 +207,9 @@ class Intake:
         elif opened.digest:
             self._digests[opened.digest] = (file.path, attempt.keys)
         status: Status = "read" if twin is None else "duplicate"
-        missing = () if twin else tuple(sorted(set(self._types) - set(attempt.names)))
-        new = tuple(name for name in attempt.names if name not in self._types)
+        names = attempt.held.names
+        missing = () if twin else tuple(sorted(set(self._types) - set(names)))
+        new = tuple(name for name in names if name not in self._types)
         self.reports.append(FileReport(file.path, status, attempt.rows, reason, missing, new, count))
         self.records.append(FileRecord(*file.stamp, opened.digest, attempt.rows, attempt.keys, (), status, reason))
 
@@ -204,12 +221,13 @@ class Intake:
     # ------------------------------------------------------------------------------------------------- output
 
     def finish(self) -> pa.Schema | None:
-        """Place the rest, and settle the types of new columns.
+        """Place the rest, hold the files against the contract, and settle the types of new columns.
 
         Returns:
             The columns of all rows, without `_file`; None if no file was read.
         """
         self._settle()
+        self._hold_to_contract()
         if not self._schema:
             return None
         kinds = {**self._new.types(), **{n: self._types[n] for n in self._schema if n in self._types}}
@@ -220,15 +238,61 @@ class Intake:
             REJECTED: pa.string(),
             TEXT: pa.string(),
         }
-        names = [name for name in self._schema if name in kinds]
+        kept = {name for attempt in self._attempts if attempt.whole for name in attempt.held.names}
+        names = [name for name in self._schema if name in kinds and (name in self._types or name in kept)]
         return pa.schema([*((name, kinds[name]) for name in names), *own.items()])
+
+    def _hold_to_contract(self) -> None:
+        paths = {record.path for record in self.records if record.status == "read"}
+        for attempt in (a for a in self._attempts if a.whole and a.file.path in paths and a.held.names):
+            found = self._inspection.judge(attempt.held, attempt.file.path, attempt.keys)
+            self.deviations += found.deviations
+            self.wider |= {n: wider_of(self.wider.get(n), kind) for n, kind in found.wider.items()}
+            self.optional |= found.optional
+            attempt.reasons = found.reasons
+            if found.error is not None:
+                attempt.whole = False
+                self._refuse(attempt, found.error)
+
+    def _refuse(self, attempt: _Attempt, error: SchemaError) -> None:
+        """Its partitions stay as they are, and it is looked at again by itself once it has changed."""
+        path = attempt.file.path
+        self.refused |= dict.fromkeys(attempt.keys, error)
+        self.records = [record for record in self.records if record.path != path]
+        self.reports = [report for report in self.reports if report.path != path]
+        self._note_error(attempt.file, attempt.keys, error)
+
+    def _set_aside(self, rows: pa.Table) -> pa.Table:
+        """Rejected, all rows of files that the contract sets aside."""
+        for attempt in (a for a in self._attempts if a.reasons):
+            of_file = pc.equal(rows[FILE], attempt.number)
+            if pc.any(of_file).as_py():
+                marked = with_reasons(rows, attempt.reasons)[REJECTED]
+                column = pc.if_else(of_file, marked, rows[REJECTED])
+                rows = rows.set_column(rows.column_names.index(REJECTED), REJECTED, column)
+        return rows
+
+    def _see_unread_times(self, attempts: Sequence[_Attempt], pieces: Sequence[FileRows], rows: pa.Table) -> None:
+        """Times become times only when they are placed: count those that did not."""
+        names = [n for n, kind in self._types.items() if pa.types.is_timestamp(kind) and n in rows.column_names]
+        for name in names:
+            valid = pc.is_valid(rows[name]).to_numpy()
+            read = np.bincount(rows[FILE].to_numpy()[valid], minlength=len(pieces))
+            for place, (attempt, piece) in enumerate(zip(attempts, pieces, strict=True)):
+                given = piece.table[name] if name in piece.table.column_names else None
+                if given is None or len(given) - given.null_count == read[place]:
+                    continue
+                lost = np.flatnonzero(~valid[rows[FILE].to_numpy() == place])
+                texts = given.combine_chunks().take(pa.array(lost)).drop_null()
+                attempt.held.see_unread({name: unread_in(texts, range(len(texts)))})
+                attempt.held.values[name] -= len(texts)
 
     def rows_of(self, partition: str) -> Iterator[pa.Table]:
         """The rows of a partition, a table at a time; those without a fit time are in the last one of their file."""
         failed = pa.array([a.number for a in self._attempts if not a.whole], pa.int32())
         for key in (partition, None):
             for kept in self._spool.of(key):
-                rows = kept.filter(pc.invert(pc.is_in(kept[FILE], value_set=failed)))
+                rows = self._set_aside(kept.filter(pc.invert(pc.is_in(kept[FILE], value_set=failed))))
                 if key is None:
                     filled = with_last_partitions(rows, self._last)
                     rows = filled.filter(pc.equal(filled[PARTITION], partition))

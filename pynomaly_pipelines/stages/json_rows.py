@@ -85,11 +85,11 @@ class _Block:
                 for name, stored in names.items()
             }
         )
-        table, problems = typed_texts(texts, types, notation)
+        table, problems, unread = typed_texts(texts, types, notation)
         reasons = joined_reasons(len(self.objects), [*self.broken, *problems])
         own = {ROW: pa.array(self.numbers, pa.int64()), REJECTED: reasons}
         columns = dict(zip(table.column_names, table.columns, strict=True))
-        return FileRows(pa.table(columns | own), self._texts)
+        return FileRows(pa.table(columns | own), self._texts, unread)
 
     def _texts(self, rows: Sequence[int]) -> list[str]:
         return [self._lines[row - self._first].rstrip("\r") for row in rows]

@@ -46,7 +46,7 @@ def partitions_in(spec: PipelineSpec, file: LandedFile, project: Path) -> tuple[
             found = placed(spec, [(file, ())], [rows.table], types)[PARTITION]
             keys.update(pc.unique(found).to_pylist())
             count += len(found)
-    refuse_missing(spec, names, file)
+    refuse_missing(spec, names, file, learning=False)
     return tuple(sorted(key for key in keys if key is not None)), count
 
 

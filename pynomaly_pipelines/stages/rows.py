@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -17,6 +17,19 @@ Types = Mapping[str, pa.DataType]
 
 
 @dataclass(frozen=True)
+class Unread:
+    """Values of one column that could not be read as its type."""
+
+    count: int
+    numbers: int
+    """How many of them are numbers all the same."""
+    example: str
+
+    def __add__(self, other: Unread) -> Unread:
+        return Unread(self.count + other.count, self.numbers + other.numbers, self.example)
+
+
+@dataclass(frozen=True)
 class FileRows:
     """Rows of one file, all or a piece: its columns in the types asked for, `_row` and `_rejected` (null or reasons).
 
@@ -26,6 +39,8 @@ class FileRows:
     table: pa.Table
     texts: Callable[[Sequence[int]], list[str]]
     """Original text of the rows with these `_row` numbers."""
+    unread: Mapping[str, Unread] = field(default_factory=dict)
+    """By column, where there are any; those of timestamps that are still texts are not known yet."""
 
 
 @dataclass
@@ -70,9 +85,18 @@ def column_names(names: Sequence[str], where: str) -> list[str]:
     return stored
 
 
-def typed_texts(texts: pa.Table, types: Types, notation: Notation = PLAIN) -> tuple[pa.Table, list[tuple[int, str]]]:
+def unread_in(texts: pa.Array, positions: Iterable[int], notation: Notation = PLAIN) -> Unread:
+    """What is to be said of the values at these positions."""
+    chosen = texts.take(pa.array(list(positions), pa.int64()))
+    numbers, _ = conversion.converted(chosen, pa.float64(), "UTC", notation)
+    return Unread(len(chosen), len(numbers) - numbers.null_count, shown(chosen[0].as_py()))
+
+
+def typed_texts(
+    texts: pa.Table, types: Types, notation: Notation = PLAIN
+) -> tuple[pa.Table, list[tuple[int, str]], dict[str, Unread]]:
     """Texts -> types (timestamps stay texts), and what did not convert."""
-    columns, problems = [], []
+    columns, problems, unread = [], [], {}
     for name in texts.column_names:
         column = texts[name].combine_chunks()
         kind = types.get(name, pa.string())
@@ -82,4 +106,6 @@ def typed_texts(texts: pa.Table, types: Types, notation: Notation = PLAIN) -> tu
         values, bad = conversion.converted(column, kind, "UTC", notation)
         problems += [(position, f"{name}={shown(column[position].as_py())} {why}") for position, why in bad.items()]
         columns.append(values)
-    return pa.table(columns, names=texts.column_names), problems
+        if bad:
+            unread[name] = unread_in(column, bad, notation)
+    return pa.table(columns, names=texts.column_names), problems, unread
