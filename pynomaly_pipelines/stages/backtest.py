@@ -162,6 +162,9 @@ def backtest(
             rule="a backtest replays validated partitions, one after another",
             fix=f"run `pynomaly run {spec.name}` first, and choose from {known[0]} to {known[-1]}" if known else "",
         )
+    # The gate also looks at processor time, which differs from one replay to the next: no price is too high here.
+    free = spec.promotion.model_copy(update={"free_cost_ms": 1e9})
+    spec = spec.model_copy(update={"promotion": free})
     replay = _Replay(spec, live, store, Backtest(spec, chosen[0], chosen[-1]), observe)
     total = sum(key <= last for key in known)
     for done, arrival in enumerate(arrivals(spec, live)):
