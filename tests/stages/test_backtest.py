@@ -202,13 +202,13 @@ def test_late_rows_are_scored_when_they_come(tmp_path: Path, new_registry: NewRe
 def test_known_events_are_caught_or_missed(tmp_path: Path, new_registry: NewRegistry) -> None:
     events = tmp_path / "events.csv"
     # The spike of `series(16)` is on 15 January at 05:00, meter north.
-    lines = ["start,end,meter,what", "2025-01-15T03:00Z,2025-01-15T08:00Z,north,spike"]
+    lines = ["start,end,meter,what", "2025-01-15T05:00Z,2025-01-15T08:00Z,north,spike"]
     lines += ["2025-01-12T10:00Z,2025-01-12T12:00Z,south,nothing", "2025-01-01T01:00Z,2025-01-01T02:00Z,south,early"]
     events.write_text("\n".join([*lines, "2026-01-01,2026-01-02,south,later"]) + "\n", encoding="utf-8")
     small = series(16, **METERS, labels={"events": str(events)})
     replayed = Replayed(small, tmp_path, new_registry)
     spike, nothing, early = replayed.found.events
-    assert (spike.what, spike.points, spike.first) == ("north spike", 5, pd.Timestamp("2025-01-15T05:00Z"))
+    assert (spike.what, spike.points, spike.first) == ("north spike", 3, pd.Timestamp("2025-01-15T05:00Z"))
     assert spike.known == datetime(2025, 1, 16, tzinfo=UTC)
     assert (nothing.what, nothing.points, nothing.first) == ("south nothing", 2, None)
     assert (early.points, early.first) == (0, None)
