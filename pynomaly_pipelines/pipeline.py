@@ -37,6 +37,7 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         source_asset(spec),
         raw_asset(wiring),
+        *([aggregated_asset(wiring)] if spec.aggregate else []),
         validated_assets(wiring),
         model_asset(wiring),
         evaluation_asset(wiring),
@@ -102,7 +103,7 @@ class Wiring:
             owners=list(self.spec.owners),
             tags={"pipeline": self.spec.name, "kind": self.spec.kind},
             code_version=code_version(self.spec),
-            partitions_def=self.partitions_def if noun in PARTITIONED else None,
+            partitions_def=self.partitions_def if noun in (*PARTITIONED, "aggregated") else None,
             **more,
         )
 
@@ -169,12 +170,50 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
             asset_key=wiring.key("raw"),
             metadata=presentation.of_ingestion(spec, tables, report),
             check_results=[
-                presentation.readable_check(report, REFUSED),
+                presentation.readable_check(report, READABLE, REFUSED),
                 presentation.contract_check(spec, tables, report, CONTRACT_CHECK),
             ],
         )
 
     return raw
+
+
+def aggregated_asset(wiring: Wiring) -> dg.AssetsDefinition:
+    """Events -> the rows to watch."""
+    spec, key = wiring.spec, wiring.key("aggregated")
+
+    @dg.multi_asset(
+        name=f"{spec.name}__aggregated",
+        specs=[
+            wiring.spec_of(
+                "aggregated",
+                deps=["raw"],
+                kinds={"deltalake", "duckdb"},
+                description="What the pipeline's SQL makes of each partition's events.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                READABLE, asset=key, blocking=True, description="Enough events were readable, and the SQL ran."
+            )
+        ],
+        backfill_policy=wiring.backfill,
+        retry_policy=wiring.retries,
+    )
+    def aggregated(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
+        from pynomaly_pipelines.stages.aggregation import aggregate
+
+        with told():
+            tables = lake.open()
+            report = aggregate(spec, wiring.partitions(context), tables)
+        presentation.counted(context, key, {name: vars(n) for name, n in report.partitions.items()})
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata=presentation.of_aggregation(spec, tables, report),
+            check_results=[presentation.aggregated_check(report, REFUSED)],
+        )
+
+    return aggregated
 
 
 def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
@@ -183,14 +222,14 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
     specs = [
         wiring.spec_of(
             "validated",
-            deps=["raw"],
+            deps=[spec.incoming[-1]],
             kinds={"deltalake", "greatexpectations"},
             description="Rows that met every expectation: what models are trained on and what is scored.",
             automation_condition=conditions.validate_again(),
         ),
         wiring.spec_of(
             "quarantine",
-            deps=["raw"],
+            deps=[spec.incoming[-1]],
             kinds={"deltalake"},
             description="Rows that broke an expectation, with every reason. Kept, counted, never scored.",
         ),
@@ -465,7 +504,8 @@ def drift_asset(wiring: Wiring) -> dg.AssetsDefinition:
 def jobs(spec: PipelineSpec) -> dict[str, Any]:
     """The parts of a pipeline that run on their own: bring data in, judge it again, make a model, score."""
     score = PARTITIONED[3:] if watched(spec) else PARTITIONED[3:4]
-    parts = {"ingest": PARTITIONED[:3], "validate": PARTITIONED[1:3], "train": TRAINED, "score": score}
+    judged = PARTITIONED[1:3]
+    parts = {"ingest": (*spec.incoming, *judged), "validate": judged, "train": TRAINED, "score": score}
     return {
         verb: dg.define_asset_job(
             f"{spec.name}_{verb}",

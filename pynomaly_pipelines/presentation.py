@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pynomaly_pipelines.detection.drift.reference import Verdict
+    from pynomaly_pipelines.stages.aggregation import AggregationReport
     from pynomaly_pipelines.stages.budget_kept import BudgetKept
     from pynomaly_pipelines.stages.drift import DriftReport
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
@@ -72,12 +73,13 @@ def of_ingestion(spec: PipelineSpec, lake: Lake, report: IngestReport) -> Metada
     return found
 
 
-def readable_check(report: IngestReport, refused: str) -> dg.AssetCheckResult:
+def readable_check(report: IngestReport, name: str, refused: str) -> dg.AssetCheckResult:
     """Whether every file could be read; a partition that could not be ingested at all blocks what follows."""
     files = [f"- `{f.path}`: {f.reason}" for f in report.files if f.status != "read"]
     partitions = [f"- partition {f.partition}: {f.error}" for f in report.failures]
     problems = files + partitions
     return dg.AssetCheckResult(
+        check_name=name,
         passed=not problems,
         severity=dg.AssetCheckSeverity.ERROR if report.failures else dg.AssetCheckSeverity.WARN,
         metadata={
@@ -111,6 +113,32 @@ def contract_check(spec: PipelineSpec, lake: Lake, report: IngestReport, name: s
             "contract": dg.MetadataValue.md(
                 _rows_of(("column", "type", "origin", "may be absent", "since version", "change", "file"), terms)
             ),
+        },
+    )
+
+
+def of_aggregation(spec: PipelineSpec, lake: Lake, report: AggregationReport) -> Metadata:
+    """What `aggregated` shows."""
+    assert spec.aggregate is not None
+    return {
+        **_table(spec, lake, "aggregated", report.commit, sorted(report.partitions)),
+        "sql": dg.MetadataValue.md(f"```sql\n{spec.aggregate.sql.strip()}\n```"),
+        "events": sum(counts.events for counts in report.partitions.values()),
+        "left_out": sum(counts.left_out for counts in report.partitions.values()),
+    }
+
+
+def aggregated_check(report: AggregationReport, refused: str) -> dg.AssetCheckResult:
+    """Whether every partition could be aggregated; events that were left out warn."""
+    left_out = {key: counts for key, counts in report.partitions.items() if counts.left_out}
+    problems = [f"- partition {f.partition}: {f.error}" for f in report.failures]
+    problems += [f"- partition {key}: {n.left_out} of {n.events} events left out" for key, n in left_out.items()]
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.ERROR if report.failures else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "problems": dg.MetadataValue.md("\n".join(problems) or "none"),
+            refused: dg.MetadataValue.json({f.partition: str(f.error) for f in report.failures}),
         },
     )
 

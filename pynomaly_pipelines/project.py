@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pynomaly_pipelines import specfile
-from pynomaly_pipelines.operations.errors import DetectorError, SpecError
+from pynomaly_pipelines.operations.errors import DetectorError, PynomalyError, SpecError
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.spec import PipelineSpec
 
@@ -82,18 +82,40 @@ class Project:
         for entry in specfile.read_all(self.defs):
             spec = entry.spec or entry.partly
             found = [*entry.problems, *(_deeper(replace(entry, spec=spec), self._columns(spec)) if spec else ())]
+            found += self._aggregation_problems(replace(entry, spec=spec), spec) if spec and spec.aggregate else []
             problems += sorted(found, key=lambda problem: _line_of(problem.where))
         return problems
+
+    def _aggregation_problems(self, entry: specfile.SpecFile, spec: PipelineSpec) -> list[SpecError]:
+        """The SQL, tried against the columns of the events: as they are stored, or as the first files have them."""
+        from pynomaly_pipelines.stages.aggregation import check_sql
+
+        return [
+            SpecError(p.problem, rule=p.rule, fix=p.fix, where=specfile.place(entry, *p.where.split(".")))
+            for p in check_sql(spec, self._event_types(spec))
+        ]
+
+    def _event_types(self, spec: PipelineSpec) -> Mapping[str, Any] | None:
+        """None where there is no data yet, or none that can be read: then only the syntax of SQL can be checked."""
+        from pynomaly_pipelines.resources.tables import Lake
+        from pynomaly_pipelines.stages.columns import terms
+
+        if "://" in self.settings.lake:
+            return None
+        try:
+            return terms(spec.events, Lake(self.settings.lake), self.settings.project).types or None
+        except PynomalyError:
+            return None
 
     def _columns(self, spec: PipelineSpec) -> list[str] | None:
         """The columns that a pipeline's data has; None while nothing is ingested, or the tables are elsewhere."""
         from pynomaly_pipelines.resources.tables import Lake
-        from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW
+        from pynomaly_pipelines.stages.columns import OWN_COLUMNS
 
         lake = Lake(self.settings.lake)
-        if "://" in self.settings.lake or not lake.exists(spec.name, RAW):
+        if "://" in self.settings.lake or not lake.exists(spec.name, spec.incoming[-1]):
             return None
-        return [name for name in lake.schema(spec.name, RAW).names if name not in OWN_COLUMNS]
+        return [name for name in lake.schema(spec.name, spec.incoming[-1]).names if name not in OWN_COLUMNS]
 
     def dagster_home(self) -> Path:
         """The folder Dagster keeps its state in: DAGSTER_HOME, or one in the home with the project's `dagster.yaml`."""

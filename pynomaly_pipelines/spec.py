@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from pynomaly_pipelines.aggregation import Aggregation as Aggregation
 from pynomaly_pipelines.contract import Contract as Contract
 from pynomaly_pipelines.source import CsvSource as CsvSource
 from pynomaly_pipelines.source import DeltaSource as DeltaSource
@@ -349,6 +350,9 @@ class PipelineSpec(Strict):
     """Declared types; other columns get the type found at the first ingestion, and keep it."""
     contract: Contract = Contract()
     """What becomes of files with a new column, without a known one, or with values of another type."""
+    aggregate: Aggregation | None = None
+    """SQL that makes the rows to watch out of events; then `columns` are those of the events, all else names the
+    result's."""
     time: str | None = None
     """Column with the time of a row."""
     timezone: Timezone = "UTC"
@@ -465,6 +469,20 @@ class PipelineSpec(Strict):
             if role in ("time", "key", "series") and name in SCORE_COLUMNS:
                 rule = f"column {name!r}: the table of scores has a column of that name, and this one as well"
                 raise Broken(rule, at=role, fix="rename the column at its source")
+
+    @property
+    def events(self) -> PipelineSpec:
+        """The pipeline as its source sees it: where rows are aggregated, only the events' types and time matter."""
+        if self.aggregate is None:
+            return self
+        told = {"time": self.aggregate.time, "kind": "records", "labels": None, "expectations": (), "aggregate": None}
+        roles: dict[str, Any] = dict.fromkeys(("key", "features", "ignore", "series", "values"), ())
+        return self.model_copy(update={**told, **roles})
+
+    @property
+    def incoming(self) -> tuple[str, ...]:
+        """The tables that rows go through before they are judged."""
+        return ("raw",) if self.aggregate is None else ("raw", "aggregated")
 
     def _check_threshold(self) -> None:
         if self.threshold.labels is not None and self.labels is None:

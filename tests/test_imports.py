@@ -24,7 +24,7 @@ LAYERS = (
     ("stages",),
     ("resources",),
     ("detection", "spec", "specediting", "specfile", "understanding", "partitions"),
-    ("contract", "source", "threshold"),
+    ("aggregation", "contract", "source", "threshold"),
     ("strict",),
     ("operations",),
 )

@@ -40,7 +40,7 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
             return dg.SkipReason(f"all new rows lie in the future: {', '.join(early[:3])}")
         waiting = {key: digest for key, digest in waiting.items() if key not in set(early)}
         scored = context.instance.get_latest_materialization_event(dg.AssetKey([spec.name, "champion"])) is not None
-        nouns = ("raw", "validated", "quarantine", *(("scores",) if scored else ()))
+        nouns = (*spec.incoming, "validated", "quarantine", *(("scores",) if scored else ()))
         selection = [dg.AssetKey([spec.name, noun]) for noun in nouns]
         return dg.SensorResult(run_requests=list(requests(spec, waiting, selection)))
 

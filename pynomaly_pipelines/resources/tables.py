@@ -17,6 +17,7 @@ PARTITION = "_partition"
 _MAKERS = {
     "files": "ingest",
     "raw": "ingest",
+    "aggregated": "ingest",
     "validated": "validate",
     "quarantine": "validate",
     "scores": "score",

@@ -84,6 +84,8 @@ def ingest(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, proj
         SourceError: the source can't be reached.
         SchemaError: no file has the columns that the spec names.
     """
+    tables = (RAW,) if spec.aggregate else (RAW, *FOLLOWING)
+    spec = spec.events
     wanted = [partition.key for partition in partitions]
     found = landing.found(spec, partitions, lake, project)
     agreed, known = terms(spec, lake, project), remembered(spec, lake)
@@ -95,7 +97,7 @@ def ingest(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, proj
             schema = intake.finish()
             if not intake.wider:
                 intake.deviations += widened
-                return _written(spec, wanted, found, intake, schema, lake, project)
+                return _written(spec, tables, wanted, found, intake, schema, lake, project)
             # Values need wider types, and the contract grants them: the rows are read again with these.
             widened += [d for d in intake.deviations if d.column in intake.wider and d.response == "accept"]
             agreed = agreed.widened(intake.wider)
@@ -103,6 +105,7 @@ def ingest(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, proj
 
 def _written(
     spec: PipelineSpec,
+    tables: Sequence[str],
     wanted: Sequence[str],
     found: landing.Found,
     intake: Intake,
@@ -116,7 +119,7 @@ def _written(
     done = [key for key in wanted if key not in failed]
     if not done:
         raise failures[0].error
-    for noun in (RAW, *FOLLOWING):
+    for noun in tables:
         lake.widen(spec.name, noun, {name: intake.terms.types[name] for name in intake.terms.wider})
     writer = _Writer(spec, lake, intake, _gone_sources(spec, done, lake, found))
     commit = writer.write(done, schema)
@@ -134,6 +137,7 @@ def sample(spec: PipelineSpec, project: Path) -> pa.Table:
         SourceMissing: there is no file.
         SourceUnreadable: none of the files can be read.
     """
+    spec = spec.events
     declared = declared_types(spec)
     types, error = {**sampled_types(spec, declared, project), **declared}, None
     pairs, tables = [], []

@@ -63,6 +63,7 @@ def available(spec: PipelineSpec, lake: Lake, project: Path) -> list[str]:
     Raises:
         SourceMissing: there is nothing at all.
     """
+    spec = spec.events
     if not isinstance(spec.source, FileSource):
         return sorted(extracts.looked_at(spec, lake, project))
     files = _some(spec, project)
@@ -76,6 +77,7 @@ def pending(spec: PipelineSpec, lake: Lake, project: Path) -> dict[str, str]:
     The digest stays the same until a file of the partition changes. A file with the content it had when it was ingested
     has not changed, whatever its time of writing says. Files written to within the last second wait.
     """
+    spec = spec.events
     if not isinstance(spec.source, FileSource):
         extracted: Placed = {file: (key,) for key, file in extracts.looked_at(spec, lake, project).items()}
         return _digests(list(extracted), extracted, remembered(spec, lake))

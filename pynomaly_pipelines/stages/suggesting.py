@@ -17,7 +17,7 @@ from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
 from pynomaly_pipelines.stages import shapes
-from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW
+from pynomaly_pipelines.stages.columns import OWN_COLUMNS
 from pynomaly_pipelines.stages.reading import REJECTED
 from pynomaly_pipelines.stages.trials import Trial, tried
 from pynomaly_pipelines.stages.yamltext import flow, outward
@@ -58,7 +58,7 @@ def suggest(spec: PipelineSpec, lake: Lake, partitions: Sequence[str] | None = N
         TableError: nothing has been ingested.
         NotEnoughData: the partitions hold too few rows to learn from.
     """
-    counts = lake.counts(spec.name, RAW)
+    counts = lake.counts(spec.name, spec.incoming[-1])
     keys = [key for key in counts if key in set(partitions)] if partitions else _latest(counts)
     frame = _frame(spec, lake, keys)
     if len(frame) < LEAST_ROWS:
@@ -86,7 +86,7 @@ def _latest(counts: dict[str, int]) -> list[str]:
 
 
 def _frame(spec: PipelineSpec, lake: Lake, keys: Sequence[str]) -> pd.DataFrame:
-    rows = lake.read(spec.name, RAW, partitions=keys)
+    rows = lake.read(spec.name, spec.incoming[-1], partitions=keys)
     rows = rows.filter(pc.is_null(rows[REJECTED])).slice(0, MOST_ROWS)
     own = [name for name in OWN_COLUMNS if name != PARTITION]
     frame: pd.DataFrame = rows.drop_columns(own).to_pandas()

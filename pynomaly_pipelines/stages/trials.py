@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
-from pynomaly_pipelines.stages.columns import RAW
 from pynomaly_pipelines.stages.expectations import KNOWN
 from pynomaly_pipelines.stages.expecting import Finding, Judge
 from pynomaly_pipelines.stages.reading import REJECTED
@@ -61,7 +60,7 @@ def tried(
     judged = 0
     step = spec.automation.partitions_per_run
     for start in range(0, len(partitions), step):
-        raw = lake.read(spec.name, RAW, partitions=partitions[start : start + step])
+        raw = lake.read(spec.name, spec.incoming[-1], partitions=partitions[start : start + step])
         raw = raw.filter(pc.is_null(raw[REJECTED]))
         judged += raw.num_rows
         for number, finding, partition in _findings(spec, raw, expectations):

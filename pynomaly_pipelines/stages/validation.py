@@ -18,7 +18,7 @@ from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
 from pynomaly_pipelines.stages.acceptance import accepted_ids, row_ids
 from pynomaly_pipelines.stages.arguments import check_expectations
-from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW, SOURCE, named_columns
+from pynomaly_pipelines.stages.columns import OWN_COLUMNS, SOURCE, named_columns
 from pynomaly_pipelines.stages.expectations import EXISTENCE, KNOWN, NOTES
 from pynomaly_pipelines.stages.expecting import Finding, Judge
 from pynomaly_pipelines.stages.reading import REJECTED, ROW, TEXT, shown
@@ -52,7 +52,7 @@ def validate(
     for error in check_expectations(spec):
         raise error
     keys = [partition.key for partition in partitions]
-    raw = lake.read(spec.name, RAW, partitions=keys)
+    raw = lake.read(spec.name, spec.incoming[-1], partitions=keys)
     verdict, judge = Verdict(raw), Judge(spec, raw)
     missing = _missing_columns(spec, raw.schema)
     results = _judge_rows(spec, raw, verdict, judge, accepted_ids(spec, lake, keys))
