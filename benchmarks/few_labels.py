@@ -43,8 +43,9 @@ def compare(x: np.ndarray, labelled: np.ndarray, rows: np.ndarray, seed: int) ->
     """The blend's weight and every method's scores of `rows`; the blend's are those that
     `Detector("auto").fit(x, labels)` calibrates.
     """
-    base = Ensemble.fit(x[~labelled], seed)
-    blend = Blend.fit(base, x[~labelled], np.zeros(int((~labelled).sum()), dtype=bool), x[labelled], seed)
+    ordinary = np.zeros(int((~labelled).sum()), dtype=bool)
+    blend = Blend.fit(lambda rows: Ensemble.fit(rows, seed), x[~labelled], ordinary, x[labelled], seed)
+    base = blend.base
     trees = extra_trees(base, x, labelled, rows, seed)
     return blend.weight, {
         OURS: blend.raw(rows),

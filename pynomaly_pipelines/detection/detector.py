@@ -118,10 +118,9 @@ class Detector:
         return RecordScorer(encoder, frozen, Calibration.learn(held_out), Range.learn(x), typical, evidence)
 
     def _frozen(self, training: _Training) -> Frozen:
-        base = self._label_free(training.x)
         if training.anomalies.shape[0] == 0:
-            return base
-        return Blend.fit(base, training.x, training.known, training.anomalies, self.seed)
+            return self._label_free(training.x)
+        return Blend.fit(self._label_free, training.x, training.known, training.anomalies, self.seed)
 
     def _label_free(self, x: Floats) -> Frozen:
         if self.offer.name == "auto":

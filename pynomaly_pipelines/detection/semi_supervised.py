@@ -6,12 +6,14 @@ the unlabelled rows, like every raw score here, and with F the level of the labe
     raw = max((1 - w) · F + w · G,  F - 2 + 2 · max(F - T, 0))
 
 where T is F at the rarest training row. The second part keeps what nobody has labelled yet an anomaly: no row that the
-label-free detector has as one in 100 k ranks below one in k, and what is rarer than all training rows soon catches up.
+label-free detector has as one in 100 k ranks below one in k, and what is rarer than all
+training rows soon catches up.
 The weight w is learnt from the m labelled anomalies themselves, see `weight_of`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -25,10 +27,12 @@ from pynomaly_pipelines.detection.frozen.base import Frozen, State, nested, rest
 LEVEL_SHAPE = 1.0
 SET_BACK = 2.0
 """By how much at most, in levels, the blend puts a row below where the label-free detector has it."""
+CATCH_UP = 2.0
+"""Levels that a row gains for each by which it is rarer than all training rows."""
 SLOWNESS = 2.0
 """Labelled anomalies at which a classifier as good as the label-free detector weighs a half."""
 LEAST_LEVEL = 0.1
-DOUBTED, BENEFIT, SURE = 2.0, 4.0, 3.0
+DOUBTED, BENEFIT, SURE = 3.0, 5.0, 3.0
 """Standard errors that many labels must lead by to count at all, those that two labels are given, and those from the
 first trust to the full one."""
 
@@ -40,8 +44,8 @@ def weight_of(free: Floats, learnt: Floats) -> float:
         w = trust · r m / (r m + 2),  r = (mean level learnt / mean level free)²
 
     with the learnt mean drawn towards the free one as by two further rows. With z the standard errors by which the
-    learnt ranks exceed those of a random order on average, trust is (z - 2 + 4 · sqrt(2 / m)) / 3 between 0 and 1: few
-    labels get the benefit of the doubt, many must have taught something that finds the others. Ranks rather than
+    learnt ranks exceed those of a random order on average, trust is (z - 3 + 5 · sqrt(2 / m)) / 3 between 0 and 1:
+    few labels get the benefit of the doubt, many must have taught something that finds the others. Ranks rather than
     levels, lest one true anomaly among rows labelled by mistake speak for all.
     """
     m = free.size
@@ -54,11 +58,13 @@ def weight_of(free: Floats, learnt: Floats) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Blend(Frozen):
-    """base: the label-free detector; calibrations: of its raw scores and of the classifier's chances; weight: w;
+    """base: the label-free detector; informant: the same fitted on the labelled anomalies too, whose levels the
+    classifier reads; calibrations: of the base's raw scores and of the classifier's chances; weight: w;
     typical: float64[d], the base's contributions to a middling row.
     """
 
     base: Frozen
+    informant: Frozen
     classifier: Classifier
     calibrations: tuple[Calibration, Calibration]
     weight: float
@@ -70,18 +76,23 @@ class Blend(Frozen):
         object.__setattr__(self, "saturates", self.base.saturates)
 
     @classmethod
-    def fit(cls, base: Frozen, x: Floats, known: Bools, anomalies: Floats, seed: int) -> Self:
-        """base: fitted on x, float64[n, d], rows without labels or (known: bool[n]) labelled ordinary; anomalies:
-        float64[m, d], m ≥ 1.
+    def fit(cls, fitted: Callable[[Floats], Frozen], x: Floats, known: Bools, anomalies: Floats, seed: int) -> Self:
+        """fitted: fits the label-free detector; x: float64[n, d], rows without labels or (known: bool[n]) labelled
+        ordinary; anomalies: float64[m, d], m ≥ 1.
+
+        The classifier reads the levels of a detector that has seen all rows. Levels from one that has seen only the
+        others would tell the labelled rows by that: any row is a little nearer to itself than a new one is to it.
         """
-        rows = _widened(base, np.concatenate([x, anomalies]))
+        base, informant = fitted(x), fitted(np.concatenate([x, anomalies]))
+        rows = _widened(informant, np.concatenate([x, anomalies]))
         labelled = np.arange(rows.shape[0]) >= x.shape[0]
         lesson = learn(rows, labelled, np.append(known, np.zeros(anomalies.shape[0], dtype=bool)), seed)
         calibrations = _ranked(base.raw(x)), _ranked(lesson.chances[~labelled])
         free = calibrations[0].levels_of(base.raw(anomalies))
         # a single labelled anomaly is in every bag: then nothing speaks for or against the classifier
         met = free if np.isnan(lesson.first[labelled]).any() else _levels_among(lesson.first, labelled)
-        return cls(base, lesson.classifier, calibrations, weight_of(free, met), typical_parts(base, x, seed))
+        weight, typical = weight_of(free, met), typical_parts(base, x, seed)
+        return cls(base, informant, lesson.classifier, calibrations, weight, typical)
 
     def raw(self, x: Floats) -> Floats:
         free, learnt = self._levels(x)
@@ -90,9 +101,9 @@ class Blend(Frozen):
     def _levels(self, x: Floats) -> tuple[Floats, Floats]:
         """float64[n] each: what the two add to the raw score, which is their sum."""
         free = self.calibrations[0].levels_of(self.base.raw(x))
-        learnt = self.weight * self.calibrations[1].levels_of(self.classifier.chance(_widened(self.base, x)))
+        learnt = self.weight * self.calibrations[1].levels_of(self.classifier.chance(_widened(self.informant, x)))
         shared = (1.0 - self.weight) * free
-        least = free - SET_BACK + SET_BACK * np.maximum(free - self.calibrations[0].levels[-1], 0.0)
+        least = free - SET_BACK + CATCH_UP * np.maximum(free - self.calibrations[0].levels[-1], 0.0)
         alone = least > shared + learnt
         return np.where(alone, least, shared), np.where(alone, 0.0, learnt)
 
@@ -105,16 +116,17 @@ class Blend(Frozen):
         x = matrix(x, self.typical.size)
         free, learnt = self._levels(x)
         own = self.base.contributions(x)
-        rises = self.classifier.rises(_widened(self.base, x))
+        rises = self.classifier.rises(_widened(self.informant, x))
         levels_rise = kernels.row_sums(np.ascontiguousarray(rises[:, x.shape[1] :]))
         parts = rises[:, : x.shape[1]] + kernels.divided(levels_rise, own, self.typical)
         return kernels.divided(free, own, self.typical) + kernels.divided(learnt, parts, np.zeros(x.shape[1]))
 
     def state(self) -> State:
-        values, arrays = self.base.state()
-        kept: dict[str, Any] = {"family": self.family, "weight": self.weight, "base": values}
+        kept: dict[str, Any] = {"family": self.family, "weight": self.weight}
         named: dict[str, AnyArray] = {"typical": self.typical}
-        named |= {f"base/{name}": value for name, value in arrays.items()}
+        for part, detector in (("base", self.base), ("informant", self.informant)):
+            kept[part], arrays = detector.state()
+            named |= {f"{part}/{name}": value for name, value in arrays.items()}
         named |= {f"classifier/{name}": value for name, value in vars(self.classifier).items()}
         states = [calibration.state() for calibration in self.calibrations]
         kept["calibrations"] = [state[0] for state in states]
@@ -128,14 +140,14 @@ class Blend(Frozen):
             Calibration.from_state(v, nested(f"calibrations/{i}/", arrays))
             for i, v in enumerate(values["calibrations"])
         )
-        base = restore(values["base"], nested("base/", arrays))
+        base, informant = (restore(values[part], nested(f"{part}/", arrays)) for part in ("base", "informant"))
         classifier = Classifier(**nested("classifier/", arrays))
-        return cls(base, classifier, (first, second), float(values["weight"]), arrays["typical"])
+        return cls(base, informant, classifier, (first, second), float(values["weight"]), arrays["typical"])
 
 
-def _widened(base: Frozen, x: Floats) -> Floats:
-    """The columns and, behind them, the base's own levels: float64[n, d + q]."""
-    return np.column_stack([x, base.clues(x)])
+def _widened(informant: Frozen, x: Floats) -> Floats:
+    """The columns and, behind them, the informant's levels: float64[n, d + q]."""
+    return np.column_stack([x, informant.clues(x)])
 
 
 def _ranked(raw: Floats) -> Calibration:

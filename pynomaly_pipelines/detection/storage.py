@@ -13,7 +13,10 @@ import numpy as np
 from pynomaly_pipelines.detection.arrays import AnyArray
 from pynomaly_pipelines.operations.errors import ScorerFileError
 
-FORMAT = 1
+FORMAT = 2
+"""Raised whenever what is saved changes, so that older files are told from broken ones; a snapshot in the tests
+notices a change.
+"""
 DOCUMENT, ARRAYS = "scorer.json", "arrays.npz"
 
 
@@ -48,7 +51,9 @@ def _document(path: Path) -> dict[str, Any]:
         raise _broken(path, f"it is not JSON ({error})") from error
     found = values.pop("format", None) if isinstance(values, dict) else None
     if found != FORMAT:
-        raise _broken(path, f"its format is {found}, this version reads format {FORMAT}")
+        raise _broken(
+            path, f"its format is {found}, this version reads format {FORMAT}", fix="train and save the model again"
+        )
     return values  # type: ignore[no-any-return]
 
 
@@ -59,10 +64,12 @@ def _bytes(path: Path) -> bytes:
         raise _broken(path, f"it cannot be read ({error.strerror})") from error
 
 
-def _broken(path: Path, problem: str) -> ScorerFileError:
+def _broken(
+    path: Path, problem: str, fix: str = "fetch the artifact again, or train and save the model again"
+) -> ScorerFileError:
     return ScorerFileError(
         f"{path.name}: {problem}",
         rule=f"A saved scorer is {DOCUMENT} and {ARRAYS} as they were written together.",
-        fix="fetch the artifact again, or train and save the model again",
+        fix=fix,
         where=str(path.parent),
     )

@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pynomaly_pipelines.detection import Scorer
+from pynomaly_pipelines.detection.storage import FORMAT
 from pynomaly_pipelines.operations.errors import ScorerFileError
 
-from .conftest import CASES, fitted, mixed
+from .conftest import CASES, DEFAULTS, fitted, mixed
 
 FRESH = """
 import pickle, sys
@@ -21,6 +23,7 @@ def refused(*args, **kwargs):
     raise AssertionError("pickle was used")
 import pandas as pd
 from pynomaly_pipelines.detection import Scorer
+from pynomaly_pipelines.detection.storage import FORMAT
 folder, cases = sys.argv[1], sys.argv[2:]
 rows = pd.read_parquet(f"{folder}/rows.parquet")
 kept = pickle.load, pickle.loads, pickle.Unpickler
@@ -96,6 +99,39 @@ def test_unknown_formats_kinds_and_families_are_named(tmp_path, change, message)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ScorerFileError, match=message):
         Scorer.load(tmp_path)
+
+
+def test_a_scorer_of_the_format_before_says_to_train_again(tmp_path):
+    fitted("HBOS").save(tmp_path)
+    path = tmp_path / "scorer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 1}))
+    with pytest.raises(ScorerFileError, match=r"format is 1, this version reads format 2.*Fix: train and save"):
+        Scorer.load(tmp_path)
+
+
+def layout(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """Keys of the JSON; names, types and dimensions of the arrays, those of a fixed number of rows with it."""
+    shapes = [
+        (name, a.dtype, a.shape[0] if a.ndim == 2 and a.shape[0] <= 3 else "n", a.ndim) for name, a in arrays.items()
+    ]
+    return {
+        "values": sorted(_keys(values)),
+        "arrays": sorted(f"{name} {kind} {first}, {dimensions}-d" for name, kind, first, dimensions in shapes),
+    }
+
+
+def _keys(values: Any, prefix: str = "") -> set[str]:
+    if isinstance(values, dict):
+        return {key for name, value in values.items() for key in _keys(value, f"{prefix}/{name}")}
+    if isinstance(values, list):
+        return {key for value in values for key in _keys(value, f"{prefix}[]")} or {prefix}
+    return {prefix}
+
+
+def test_what_is_saved_changes_with_the_format_only(snapshot):
+    """Where this fails, raise `storage.FORMAT`, or nobody's saved scorers say why they cannot be read."""
+    kept = {case: layout(*fitted(case, "mixed").state()) for case in DEFAULTS}
+    assert {"format": FORMAT, **kept} == snapshot
 
 
 def test_text_that_is_no_json_is_named(tmp_path):
