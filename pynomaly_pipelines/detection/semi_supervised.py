@@ -124,9 +124,9 @@ class Blend(Frozen):
     def state(self) -> State:
         kept: dict[str, Any] = {"family": self.family, "weight": self.weight}
         named: dict[str, AnyArray] = {"typical": self.typical}
-        for part, detector in (("base", self.base), ("informant", self.informant)):
-            kept[part], arrays = detector.state()
-            named |= {f"{part}/{name}": value for name, value in arrays.items()}
+        for role, detector in (("base", self.base), ("informant", self.informant)):
+            kept[role], arrays = detector.state()
+            named |= {f"{role}/{name}": value for name, value in arrays.items()}
         named |= {f"classifier/{name}": value for name, value in vars(self.classifier).items()}
         states = [calibration.state() for calibration in self.calibrations]
         kept["calibrations"] = [state[0] for state in states]
