@@ -6,9 +6,12 @@ The YAML reference comes from the spec's models, commands from click, settings a
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import json
+import math
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +27,7 @@ from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.expectations import KNOWN, NOTES, REFUSED
 
 REFERENCE = Path(__file__).parent / "reference"
+SUITE_ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Made from the code by docs/generate.py; edit the code. -->\n\n"
 
 
@@ -35,6 +39,7 @@ def pages() -> dict[str, str]:
         "commands.md": NOTE + commands_page(),
         "settings.md": NOTE + settings_page(),
         "errors.md": NOTE + errors_page(),
+        "detectors.md": NOTE + detectors_page(),
         "pipeline.schema.json": json.dumps(specfile.json_schema(), indent=2) + "\n",
     }
 
@@ -124,6 +129,35 @@ def errors_page() -> str:
     ]
     intro = "A message names what was seen, the rule it breaks and the fix, with `file:line` where a YAML caused it.\n"
     return "\n".join(["# Errors\n", intro, "| code | class | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+def detectors_page() -> str:
+    """The contract suite of detection: detectors × checks, from the marks that pytest parametrises it by."""
+    sys.path.insert(0, str(SUITE_ROOT))
+    suite = importlib.import_module("tests.detection.test_contract")
+    sys.path.remove(str(SUITE_ROOT))
+    checks = {name: _counts(test) for name, test in vars(suite).items() if name.startswith("test_")}
+    cases = dict.fromkeys(case for counts in checks.values() for case in counts)
+    total = sum(sum(counts.values()) for counts in checks.values())
+    return "\n".join(
+        [
+            "# The contract of detectors\n",
+            "Every detector offered passes one suite, `tests/detection/test_contract.py`. Its checks:\n",
+            *(f"{i}. {name.removeprefix('test_').replace('_', ' ')}" for i, name in enumerate(checks, 1)),
+            f"\nTests for each detector and check, {total} in all; a name with a dash is a further setting:\n",
+            f"| detector | {' | '.join(str(i) for i in range(1, len(checks) + 1))} |",
+            "| --- " * (len(checks) + 1) + "|",
+            *(f"| {case} | {' | '.join(str(counts.get(case, '')) for counts in checks.values())} |" for case in cases),
+            "",
+        ]
+    )
+
+
+def _counts(test: Any) -> dict[str, int]:
+    """How often pytest runs `test` for each case: once for each combination of its other parameters."""
+    values = {mark.args[0]: list(mark.args[1]) for mark in test.pytestmark if mark.name == "parametrize"}
+    runs = math.prod(len(given) for name, given in values.items() if name != "case")
+    return dict.fromkeys(values["case"], runs)
 
 
 def _tree(kind: type[errors.PynomalyError]) -> Iterator[type[errors.PynomalyError]]:

@@ -73,20 +73,8 @@ class RecordScorer(Scorer):
     kind: ClassVar[str] = "records"
 
     @property
-    def detector(self) -> str:
-        return self.evidence.detector
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return dict(self.evidence.parameters)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         return self.encoder.columns
-
-    @property
-    def rows_fitted(self) -> int:
-        return self.evidence.rows_fitted
 
     def raw_score(self, frame: pd.DataFrame) -> Floats:
         return np.concatenate([self.frozen.raw(self.encoder.encode(block)) for block in _blocks(frame)])

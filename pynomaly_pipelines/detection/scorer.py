@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast
 
 import pandas as pd
 
@@ -23,6 +23,19 @@ KINDS = {
 """What a saved scorer's `kind` is loaded by; imported only when such a scorer is."""
 
 
+class Trained(Protocol):
+    """What records' and series' evidence have in common."""
+
+    @property
+    def detector(self) -> str: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+
+    @property
+    def rows_fitted(self) -> int: ...
+
+
 class Scorer(ABC):
     """The frozen form of a detector: deterministic, row-independent, arrays and JSON.
 
@@ -31,25 +44,28 @@ class Scorer(ABC):
 
     kind: ClassVar[str]
 
-    @property
-    @abstractmethod
-    def detector(self) -> str:
-        """`auto` or the PyOD name."""
+    evidence: Trained
+    """What is known of it since it was fitted."""
 
     @property
-    @abstractmethod
+    def detector(self) -> str:
+        """`auto` or the PyOD name."""
+        return self.evidence.detector
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The settings it was trained with, as JSON values."""
+        return dict(self.evidence.parameters)
+
+    @property
+    def rows_fitted(self) -> int:
+        """Rows the detector was fitted on."""
+        return self.evidence.rows_fitted
 
     @property
     @abstractmethod
     def columns(self) -> tuple[Column, ...]:
         """The signature: names and kinds of the columns it reads."""
-
-    @property
-    @abstractmethod
-    def rows_fitted(self) -> int:
-        """Rows the detector was fitted on."""
 
     @abstractmethod
     def score(self, frame: pd.DataFrame) -> Floats:

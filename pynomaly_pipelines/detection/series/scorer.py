@@ -64,20 +64,8 @@ class SeriesScorer(Scorer):
     kind: ClassVar[str] = "series"
 
     @property
-    def detector(self) -> str:
-        return self.evidence.detector
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return dict(self.evidence.parameters)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         return (Column("timestamp", "datetime"), Column("series", "categorical"), Column("value", "numeric"))
-
-    @property
-    def rows_fitted(self) -> int:
-        return self.evidence.rows_fitted
 
     @property
     def history(self) -> pd.Timedelta:
