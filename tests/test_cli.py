@@ -448,6 +448,22 @@ def test_a_row_that_is_accepted_is_scored_and_the_run_says_by_whom(mine: Shell) 
     assert "Accepted." in Path(page).read_text(encoding="utf-8")
 
 
+def test_a_release_reads_files_again_whose_rows_were_rejected(mine: Shell) -> None:
+    landed = mine.folder / "landing" / "orders" / f"{DAYS[0]}.csv"
+    rows = pd.read_csv(landed)
+    rows["amount"] = [f"{amount:.2f} EUR" for amount in rows["amount"]]
+    rows.to_csv(landed, index=False)
+    assert "EUR' is not a number (`pynomaly quarantine orders" in mine.error("run", "orders", "--partition", DAYS[0])
+    told = mine.fine("quarantine", "orders", "--partition", DAYS[0], "--rows", "0")
+    assert "rejected at ingestion: amount is not a number" in told
+    # The source is mended; nothing else is said than "release".
+    rows["amount"] = [amount.removesuffix(" EUR") for amount in rows["amount"]]
+    rows.to_csv(landed, index=False)
+    told = mine.fine("quarantine", "release", "orders", "--partition", DAYS[0])
+    assert f"scored: {DAYS[0]}" in told
+    assert len(mine.scores("orders", "--partition", DAYS[0])) == ROWS
+
+
 def test_a_release_without_a_fix_changes_nothing(mine: Shell) -> None:
     scored_at = mine.scores("orders")["scored_at"].max()
     told = mine.fine("quarantine", "release", "orders")

@@ -26,7 +26,7 @@ CRONS = {"daily": "0 0 * * *", "weekly": "0 0 * * 0", "monthly": "0 0 1 * *", "n
 @click.argument("pipeline")
 @click.option("--from", "first", help="First partition; by default the pipeline's first.")
 @click.option("--to", "last", help="Last partition, included; by default the latest validated one.")
-@click.option("--retrain", help="Instead of the YAML's: daily, weekly, monthly, never or a cron instead of the YAML's.")
+@click.option("--retrain", help="Instead of the YAML's: daily, weekly, monthly, never or a cron expression.")
 @click.option("--budget", type=BUDGET, help="Another threshold: at most so many alerts, such as `5/week`.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; by default below the home.")
 def backtest(

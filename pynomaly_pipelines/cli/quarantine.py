@@ -60,8 +60,8 @@ def release(
 ) -> None:
     """Judge the quarantined partitions of PIPELINE again, after its YAML or its data was mended.
 
-    Rows that meet the expectations of now become valid and are scored; the others stay, with their reasons. Nothing
-    is lost, and doing it twice changes nothing. Who did it is kept with the runs and in the tables' history.
+    Rows that meet the expectations of now become valid and are scored; the others stay, with their reasons. Where rows
+    were rejected when they were read, their files are read again first, if they are still there. Nothing is lost, and doing it twice changes nothing. Who did it is kept with the runs and in the tables' history.
     """
     from pynomaly_pipelines.stages.acceptance import accept
     from pynomaly_pipelines.stages.releasing import decide, held
@@ -92,7 +92,11 @@ def _judge_again(
     before = origins(spec, lake, keys)
     with progress() as bars:
         runner = Runner(project, spec, Bars(bars, spec.name), tags)
-        outcome = runner.validate(keys)
+        again = _to_read_again(project, spec, lake, keys)
+        outcome = runner.ingest(again)
+        judged = runner.validate([key for key in keys if key not in again])
+        outcome.refused |= judged.refused
+        outcome.failed |= judged.failed
         made = changes(before, origins(spec, lake, keys))
         to_score = [key for key, change in made.items() if (change.released or change.added)]
         to_score = [key for key in to_score if key not in outcome.refused and key not in outcome.failed]
@@ -101,6 +105,16 @@ def _judge_again(
     outcome.failed |= scored.failed if scored is not None else {}
     lines = [[key, f"{c.held:,}", f"{c.released:,}", f"{c.stay:,}", f"{c.added:,}"] for key, c in made.items()]
     return lines, outcome, to_score if scored is not None else []
+
+
+def _to_read_again(project: Project, spec: PipelineSpec, lake: Lake, keys: Sequence[str]) -> list[str]:
+    """Partitions with rows that could not be read as what they should be, and whose data is still there."""
+    from pynomaly_pipelines.stages import landing
+    from pynomaly_pipelines.stages.releasing import unread_partitions
+
+    unread = unread_partitions(spec, lake, keys)
+    there = set(landing.available(spec, lake, project.settings.project)) if unread else set()
+    return [key for key in unread if key in there]
 
 
 def _say(spec: PipelineSpec, lake: Lake, lines: list[list[str]], outcome: Outcome, scored: list[str]) -> None:

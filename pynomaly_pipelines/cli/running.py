@@ -140,7 +140,7 @@ def _summarised(project: Project, spec: PipelineSpec) -> Summary:
 
 def _say_problems(outcome: Outcome, *, brief: bool = False) -> None:
     told = outcome.refused | outcome.failed
-    for key, why in list(told.items())[: 3 if brief else None]:
+    for key, why in sorted(told.items())[: 3 if brief else None]:
         click.echo(f"partition {key} was not scored: {why}", err=True)
     if brief and len(told) > 3:
         click.echo(f"… and {len(told) - 3} more", err=True)

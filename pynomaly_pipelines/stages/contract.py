@@ -146,15 +146,17 @@ def record(
 
     Args:
         schema: the user's columns.
-        optional: those that files may lack from now on.
+        optional: those that files may lack from now on. Columns that are new are among them: earlier files do not
+            have them, and their partitions may be read again.
     """
     known = in_force(spec, lake)
     brought = {d.column: d for d in deviations if d.response == "accept"}
     terms = []
     for field in schema:
         before, by = known.get(field.name), brought.get(field.name)
-        may_lack = field.name in optional or (before is not None and before.optional)
         declared = field.name in spec.columns or field.name == spec.time
+        came_later = before is None and bool(known) and not declared
+        may_lack = field.name in optional or came_later or (before is not None and before.optional)
         term = Term(
             version,
             field.name,

@@ -17,11 +17,13 @@ from pynomaly_pipelines.spec import RESERVED_PREFIX, PipelineSpec
 from pynomaly_pipelines.stages.acceptance import Decision, row_ids
 from pynomaly_pipelines.stages.columns import SOURCE
 from pynomaly_pipelines.stages.expectations import KNOWN
-from pynomaly_pipelines.stages.reading import ROW
+from pynomaly_pipelines.stages.reading import REJECTED, ROW
 from pynomaly_pipelines.stages.reports import ValidationReport
 from pynomaly_pipelines.stages.validation import QUARANTINE, REASONS, REJECTED_KIND, validate
 from pynomaly_pipelines.stages.verdict import PARTITION_REFUSED
 
+_OF_A_VALUE = re.compile(r"\b(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S+) (is not an? \w+)")
+_OF_A_FILE = "the file has "
 Origin = tuple[str, str, int]
 """Partition, file and line of a row."""
 
@@ -93,7 +95,10 @@ def kind_of(reason: str) -> str:
     if reason.startswith(PARTITION_REFUSED):
         return reason
     name = reason.split("(", 1)[0]
-    return reason if name in KNOWN or reason.endswith(" is missing") else REJECTED_KIND
+    if name in KNOWN or reason.endswith(" is missing"):
+        return reason
+    told = _OF_A_VALUE.sub(r"\1 \3", reason)
+    return f"{REJECTED_KIND}: {told}" if told != reason or reason.startswith(_OF_A_FILE) else REJECTED_KIND
 
 
 def _with_reason(rows: pa.Table, reason: str | None) -> pa.Table:
@@ -171,6 +176,15 @@ def release(
     before = origins(spec, lake, keys)
     report = validate(spec, partitions, lake, note=note)
     return report, changes(before, origins(spec, lake, keys))
+
+
+def unread_partitions(spec: PipelineSpec, lake: Lake, keys: Sequence[str]) -> list[str]:
+    """Of these partitions, those with rows that were rejected when they were read.
+
+    No judgement mends such rows: what they were written as has to be read again, by the terms of now.
+    """
+    rows = lake.read(spec.name, spec.incoming[0], partitions=keys, columns=[PARTITION, REJECTED])
+    return sorted(pc.unique(rows.filter(pc.is_valid(rows[REJECTED]))[PARTITION]).to_pylist())
 
 
 def changes(before: Mapping[str, set[Origin]], after: Mapping[str, set[Origin]]) -> dict[str, Change]:

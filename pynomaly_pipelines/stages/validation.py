@@ -228,15 +228,24 @@ def _judge_partitions(spec: PipelineSpec, keys: Sequence[str], verdict: Verdict)
                 key,
                 f"validation.max_quarantined is {most:.1%}",
                 f"{total - good} of {total} rows ({share:.1%}) are quarantined",
-                "look at their reasons in the quarantine; correct the source or the expectation, or raise the limit",
+                f"{_foremost(spec, key, verdict)}; correct the source or the expectation, or raise the limit",
             )
         elif good < least:
             yield Refusal(
                 key,
                 f"validation.min_rows is {least}",
                 f"{good} rows are valid",
-                "deliver the rest of the partition, or lower the limit",
+                f"{_foremost(spec, key, verdict)}; correct the source or the expectation"
+                if good < total
+                else "deliver the rest of the partition, or lower the limit",
             )
+
+
+def _foremost(spec: PipelineSpec, key: str, verdict: Verdict, most: int = 120) -> str:
+    """Why most of the quarantined rows are, and where the other reasons stand."""
+    count, why = verdict.foremost_in(key)
+    cut = why if len(why) <= most else f"{why[: most - 1]}…"
+    return f"{count} of them: {cut} (`pynomaly quarantine {spec.name} --partition {key}` shows all)"
 
 
 def _judge_tables(

@@ -76,6 +76,17 @@ class Verdict:
             counts[reason.kind] += int(np.count_nonzero(self.partition_of[reason.positions] == code))
         return {kind: count for kind, count in counts.most_common() if count}
 
+    def foremost_in(self, key: str) -> tuple[int, str]:
+        """Of the most frequent kind of reason in a partition: how many rows, and the reason of the first of them."""
+        kind, count = next(iter(self.kinds_in(key).items()))
+        first = next(
+            reason.texts[int(codes[0])]
+            for reason in self._reasons
+            if reason.kind == kind
+            and len(codes := reason.codes[self.partition_of[reason.positions] == self.keys.index(key)])
+        )
+        return count, first
+
     def only_of(self, kinds: set[str]) -> np.ndarray:
         """Mask of the rows that have reasons, all of these kinds."""
         mask = self._bad.copy()

@@ -76,6 +76,17 @@ def test_a_new_column_is_accepted_null_in_older_rows_and_written_down(begun: Mak
     assert shop.ingest(D3).deviations == ()
 
 
+def test_a_column_that_came_later_is_not_lost_where_earlier_files_are_read_again(begun: Make) -> None:
+    shop = begun()
+    shop.drop(f"{D3}.csv", NEW.replace(D2, D3))
+    shop.ingest(D3)
+    assert terms(shop)["colour"] == ("string", "learned", True)
+    # A file of the time before, and one that is read again.
+    shop.drop(f"{D2}.csv", FIRST.replace(D1, D2))
+    assert shop.ingest(D1, D2).deviations == ()
+    assert shop.rejected() == {}
+
+
 def test_rows_with_a_new_column_go_to_quarantine_as_they_came(begun: Make) -> None:
     shop = begun(new_column="quarantine")
     shop.drop(f"{D2}.csv", NEW)

@@ -52,7 +52,7 @@ def test_what_is_held_is_counted_by_reason_and_shown(shop: Zone) -> None:
     assert found.reasons == {
         "expect_column_values_to_be_between(amount, max_value=10)": 3,
         "expect_column_values_to_not_be_null(item)": 1,
-        "rejected at ingestion": 1,
+        "rejected at ingestion: amount is not a number": 1,
         "duplicate key (item)": 1,
     }
     first = found.rows[0]

@@ -134,6 +134,7 @@ def test_too_many_quarantined_rows_refuse_the_partition_and_only_it(zone: Make) 
     (refusal,) = report.refused
     assert (refusal.partition, refusal.rule) == (DAY, "validation.max_quarantined is 20.0%")
     assert refusal.value == "1 of 3 rows (33.3%) are quarantined"
+    assert refusal.fix.startswith("1 of them: expect_column_values_to_not_be_null(item) (")
     because = "partition refused: validation.max_quarantined is 20.0%, 1 of 3 rows (33.3%) are quarantined"
     assert reasons(shop) == {
         2: [because],
@@ -149,6 +150,7 @@ def test_zero_valid_rows_refuse_the_partition(zone: Make) -> None:
     )
     report = judged(shop, ",1", ",2")
     assert [(r.rule, r.value) for r in report.refused] == [("validation.min_rows is 1", "0 rows are valid")]
+    assert report.refused[0].fix.startswith("2 of them: expect_column_values_to_not_be_null(item) (")
     assert report.quarantined == 2
 
 
@@ -322,7 +324,8 @@ def test_the_report_is_readable(zone: Make) -> None:
         "| partition | rule | seen | fix |\n"
         "| --- | --- | --- | --- |\n"
         "| 2025-01-01 | validation.max_quarantined is 20.0% | 1 of 3 rows (33.3%) are quarantined "
-        "| look at their reasons in the quarantine; correct the source or the expectation, or raise the limit |\n\n"
+        "| 1 of them: expect_column_values_to_not_be_null(item) (`pynomaly quarantine shop --partition 2025-01-01` "
+        "shows all); correct the source or the expectation, or raise the limit |\n\n"
         "### Expectations\n\n"
         "|  | expectation | column | unexpected | share | for example |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
