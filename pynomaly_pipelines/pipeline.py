@@ -389,23 +389,22 @@ def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pynomaly_pipelines.stages.drift_reference import reference_of
-        from pynomaly_pipelines.stages.registration import register
+        from pynomaly_pipelines.stages.registration import register, unsound
 
         with told():
             models = registry.open()
             report = register(spec, lake.open(), models, run_id=context.run.run_id)
+            against = unsound(spec, lake.open(), models, report)
             if report.champion is not None and watched(spec):
                 reference_of(spec, lake.open(), models, report.champion)
         context.log.info(f"version {report.challenger.number} {report.verdict}")
         # A champion that stays is no news: nothing is scored again for it.
         if report.champion is not None and report.champion.number == report.challenger.number:
-            sound = dg.AssetCheckResult(asset_key=wiring.key("champion"), check_name=SOUND_CHECK, passed=True)
             yield dg.MaterializeResult(
-                asset_key=wiring.key("champion"),
-                metadata=presentation.of_champion(models, report),
-                check_results=[sound],
+                asset_key=wiring.key("champion"), metadata=presentation.of_champion(models, report)
             )
         yield presentation.gate_check(models, wiring.key("champion"), GATE, report)
+        yield presentation.sound_check(models, wiring.key("champion"), SOUND_CHECK, report.champion, against)
 
     return champion
 

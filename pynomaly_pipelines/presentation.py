@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.stages.budget_kept import BudgetKept
     from pynomaly_pipelines.stages.drift import DriftReport
     from pynomaly_pipelines.stages.evaluation import EvaluationReport
+    from pynomaly_pipelines.stages.gate.verdict import Criterion
     from pynomaly_pipelines.stages.ingestion import IngestReport
     from pynomaly_pipelines.stages.registration import RegistrationReport
     from pynomaly_pipelines.stages.releasing import Change
@@ -283,6 +284,25 @@ def gate_check(registry: Registry, key: dg.AssetKey, name: str, report: Registra
             "verdict": dg.MetadataValue.md(report.verdict.markdown()),
             "mlflow": dg.MetadataValue.url(registry.version_url(report.challenger)),
         },
+    )
+
+
+def sound_check(
+    registry: Registry, key: dg.AssetKey, name: str, champion: Version | None, against: Sequence[Criterion]
+) -> dg.AssetCheckResult:
+    """Whether there is a champion that loads and scores, whatever became of the challenger."""
+    if champion is None:
+        said, link = "there is no champion yet: nothing is scored", {}
+    else:
+        said = f"version {champion.number} " + (against[0].sentence if against else "loads and scores")
+        link = {"mlflow": dg.MetadataValue.url(registry.version_url(champion))}
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=champion is not None and not against,
+        severity=dg.AssetCheckSeverity.WARN if champion is None else dg.AssetCheckSeverity.ERROR,
+        description=said,
+        metadata=link,
     )
 
 

@@ -614,7 +614,7 @@ def test_a_backtest_writes_its_report_and_changes_nothing(mine: Shell) -> None:
         "--out",
         str(mine.folder / "bt"),
     )
-    assert "1 trainings, 1 promoted" in told
+    assert "1 training, 1 promoted" in told, told
     names = {path.name for path in (mine.folder / "bt").iterdir()}
     assert names >= {"report.md", "alerts.png", "partitions.csv", "periods.csv", "trainings.csv", "scores.parquet"}
     partitions = pd.read_csv(mine.folder / "bt" / "partitions.csv")

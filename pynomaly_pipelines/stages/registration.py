@@ -166,6 +166,13 @@ def check(spec: PipelineSpec, lake: Lake, registry: Registry, version: Version) 
     return broken(criteria)
 
 
+def unsound(spec: PipelineSpec, lake: Lake, registry: Registry, report: RegistrationReport) -> list[Criterion]:
+    """What stands against the champion that scores after the gate; one that just passed was looked at there."""
+    if report.champion is None or (report.champion.number == report.challenger.number and report.verdict.promote):
+        return []
+    return check(spec, lake, registry, report.champion)
+
+
 def promote(spec: PipelineSpec, lake: Lake, registry: Registry, number: int, trace: Trace) -> Version | None:
     """Make a version champion on a person's word; the gate's verdict is kept, only unsound models are refused.
 

@@ -32,6 +32,8 @@ class Pair:
     champion: Side
     failing: tuple[Criterion, ...] = ()
     """Rules the champion itself breaks on these rows."""
+    outlived: str = ""
+    """Since when the data is another than all the champion was fitted on; empty while it is not."""
 
     @cached_property
     def labelled(self) -> statistics.Labelled | None:
@@ -186,6 +188,8 @@ def not_taken_back(pair: Pair, reason: str) -> Criterion:
 
 def _deciding(pair: Pair, name: str, what: str, found: Difference) -> Criterion:
     """Better and not worse beyond noise; not worse beyond noise is enough against a champion that breaks a rule."""
+    if pair.outlived:
+        return _deciding_after_drift(pair, name, what, found)
     tolerance = pair.spec.promotion.tolerance
     within, better = found.low >= -tolerance, found.value > pair.spec.promotion.min_gain
     said = f"{what} {found.challenger:.3f}, champion {found.champion:.3f}, difference {found}"
@@ -197,6 +201,17 @@ def _deciding(pair: Pair, name: str, what: str, found: Difference) -> Criterion:
         said += "; no better, so the champion stays"
     passed = within and (better or bool(pair.failing))
     rule = f"{what} is higher, and by its 95 % interval not lower by more than {tolerance:g}"
+    return _compared(name, rule, passed, said, found, decides=True)
+
+
+def _deciding_after_drift(pair: Pair, name: str, what: str, found: Difference) -> Criterion:
+    """What the champion knows is past, and the few rows since then leave wide intervals: the figure itself decides."""
+    tolerance = pair.spec.promotion.tolerance
+    passed = found.value >= -tolerance
+    said = f"{what} {found.challenger:.3f}, champion {found.champion:.3f}, difference {found}"
+    said += "" if passed else f"; worse by more than {tolerance:g}"
+    said += f"; the champion was fitted on what came before the drift of {pair.outlived} alone"
+    rule = f"{what} is not lower by more than {tolerance:g}, against a champion from before a drift"
     return _compared(name, rule, passed, said, found, decides=True)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pynomaly_pipelines.operations.errors import NotEnoughData, SignatureError
+from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.gate import alone, beside
 from pynomaly_pipelines.stages.gate.alone import Side
 from pynomaly_pipelines.stages.gate.beside import Pair
@@ -62,7 +64,8 @@ def decide(
             rule="the gate replays rows the challenger was not fitted on",
             fix="train on more rows",
         )
-    criteria, champion_seen, told = _judged(spec, replay, challenger, champion, taken_back)
+    outlived = "" if champion is None else _outlived(spec, lake, window, champion)
+    criteria, champion_seen, told = _judged(spec, replay, challenger, champion, taken_back, outlived)
     contenders = [challenger, *([champion] if champion_seen and champion is not None else [])]
     return Verdict(
         challenger=challenger.number,
@@ -113,6 +116,7 @@ def _judged(
     challenger: Contender,
     champion: Contender | None,
     taken_back: Sequence[Contender],
+    outlived: str,
 ) -> tuple[list[Criterion], bool, list[str]]:
     """The criteria, whether the champion could be compared with, and if not, why."""
     criteria, found = sound(spec, replay, challenger)
@@ -121,7 +125,7 @@ def _judged(
     side = Side(challenger.number, challenger.threshold, found)
     criteria += by_itself(spec, replay, side)
     pair, why = (None, []) if champion is None else _pair(spec, replay, side, champion)
-    criteria = [*criteria, *_beside(pair)] if pair is not None else _alone_decides(criteria)
+    criteria = [*criteria, *_beside(replace(pair, outlived=outlived))] if pair is not None else _alone_decides(criteria)
     criteria += list(_beside_taken_back(spec, replay, side, taken_back))
     if not spec.promotion.automatic and not broken(criteria):
         said = "passes every rule, and waits for a person (`promotion.automatic: false`)"
@@ -136,6 +140,21 @@ def _pair(spec: PipelineSpec, replay: Replay, side: Side, champion: Contender) -
         return None, [f"champion {champion.number} can't score these rows ({broken(criteria)[0].sentence})"]
     other = Side(champion.number, champion.threshold, found)
     return Pair(spec, replay, side, other, tuple(broken(by_itself(spec, replay, other)))), []
+
+
+def _outlived(spec: PipelineSpec, lake: Lake, window: Window, champion: Contender) -> str:
+    """The partition of a drift that the challenger's training forgot the past for, if all the champion knows is past.
+
+    It follows from the window alone, so that a verdict repeats.
+    """
+    if window.exclusions is None or not champion.fitted_on:
+        return ""
+    calendar = Calendar(spec)
+    known_until = calendar.partition(max(champion.fitted_on)).end
+    drifts = [one.end for one in exclusions.read(spec, lake, window.exclusions) if one.source == "drift"]
+    if not drifts or known_until is None or known_until > max(drifts):
+        return ""
+    return calendar.containing(max(drifts)).key
 
 
 def _beside(pair: Pair) -> list[Criterion]:
