@@ -428,7 +428,7 @@ def test_a_row_that_is_accepted_is_scored_and_the_run_says_by_whom(mine: Shell) 
         patch.setenv("LOGNAME", "ann")
         row = mine.fine("quarantine", "orders").split("│ ")[-5].split()[0]
         assert "without a reason" in mine.error("quarantine", "release", "orders", "--accept", row)
-        told = mine.fine("quarantine", "release", "orders", "--accept", row, "--because", "a gift")
+        told = mine.fine("quarantine", "release", "orders", "--accept", row, "--reason", "a gift")
     assert "scored: 2025-03-05" in told
     assert len(mine.scores("orders", "--partition", "2025-03-05")) == ROWS
     history = Lake(str(mine.folder / ".pynomaly" / "lake")).history("orders", "validated", 1)[0]

@@ -27,7 +27,7 @@ MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-
 @click.option("--series", "series", multiple=True, help="Only this series; may be given again.")
 @click.option("--where", "where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value; likewise.")
 @click.option("--reason", default="", help="Why; it will stand in the model card.")
-@click.option("--who", default="", help="Who says so. Default: the user of this machine.")
+@click.option("--by", "who", default="", help="Who says so. Default: the user of this machine.")
 @click.option("--list", "listed", is_flag=True, help="Show what is left out, and by whom.")
 @click.option("--remove", "removed", multiple=True, metavar="ID", help="Learn from these rows again.")
 def exclude(

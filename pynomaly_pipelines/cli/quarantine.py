@@ -54,14 +54,15 @@ def show(pipeline: str, partitions: tuple[str, ...], reason: str | None, most: i
 @click.option("--partition", "partitions", multiple=True, help="Only these partitions.")
 @click.option("--expectation", help="Only partitions with rows that broke this expectation.")
 @click.option("--accept", "ids", multiple=True, metavar="ROW", help="Let this row through, by its id; repeat it.")
-@click.option("--because", "reason", default="", help="Why; needed with --accept, and kept in the tables' history.")
+@click.option("--reason", default="", help="Why; needed with --accept, and kept in the tables' history.")
 def release(
     pipeline: str, partitions: tuple[str, ...], expectation: str | None, ids: tuple[str, ...], reason: str
 ) -> None:
     """Judge the quarantined partitions of PIPELINE again, after its YAML or its data was mended.
 
     Rows that meet the expectations of now become valid and are scored; the others stay, with their reasons. Where rows
-    were rejected when they were read, their files are read again first, if they are still there. Nothing is lost, and doing it twice changes nothing. Who did it is kept with the runs and in the tables' history.
+    were rejected when they were read, their files are read again first, if they are still there. Nothing is lost, and
+    doing it twice changes nothing. Who did it is kept with the runs and in the tables' history.
     """
     from pynomaly_pipelines.stages.acceptance import accept
     from pynomaly_pipelines.stages.releasing import decide, held

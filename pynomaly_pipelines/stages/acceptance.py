@@ -63,7 +63,7 @@ def accept(spec: PipelineSpec, lake: Lake, decision: Decision) -> Commit:
         raise DataError(
             f"{len(decision.rows)} rows of {spec.name} would be accepted without a reason",
             rule="who reads the table later must see why a broken rule was passed over",
-            fix='say it: --because "…"',
+            fix='say it: --reason "…"',
         )
     now = datetime.now(UTC)
     count = len(decision.rows)

@@ -225,8 +225,19 @@ def refuse_missing(spec: PipelineSpec, names: Collection[str], file: LandedFile,
         raise SchemaError(
             f"file {file.path} has no column {', '.join(map(repr, missing))}",
             rule=f"the pipeline names it; the file's columns are {', '.join(map(repr, given))}",
-            fix="deliver the file with this column, or correct the name in defs.yaml",
+            fix=_separated(spec, given) or "deliver the file with this column, or correct the name in defs.yaml",
         )
+
+
+def _separated(spec: PipelineSpec, given: Sequence[str]) -> str:
+    """The fix for a file whose header was not taken apart, because its cells are separated by something else."""
+    if not isinstance(spec.source, CsvSource) or len(given) != 1:
+        return ""
+    other = next((mark for mark in ";\t|," if mark != spec.source.delimiter and mark in given[0]), None)
+    if other is None:
+        return ""
+    found = f"its cells are separated by {other!r}, not by {spec.source.delimiter!r}: deliver it with the latter"
+    return f"{found}, or set `source.delimiter` to {other!r} if all files are so"
 
 
 # --------------------------------------------------------------------------------------------- tables of files

@@ -54,10 +54,8 @@ class Reading:
     pieces: Generator[FileRows, None, None]
 
 
-def unreadable(where: str, problem: str, rule: str) -> SourceUnreadable:
-    return SourceUnreadable(
-        f"file {where} {problem}", rule=rule, fix="deliver the file again, whole; it is read as soon as it has changed"
-    )
+def unreadable(where: str, problem: str, rule: str, fix: str = "deliver the file again, whole") -> SourceUnreadable:
+    return SourceUnreadable(f"file {where} {problem}", rule=rule, fix=f"{fix}; it is read as soon as it has changed")
 
 
 def joined_reasons(length: int, problems: Iterable[tuple[int, str]]) -> pa.Array:

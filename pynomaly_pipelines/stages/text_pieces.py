@@ -88,6 +88,7 @@ def _utf8(stream: IO[bytes], encoding: str, where: str, size: int) -> Iterator[b
                 where,
                 f"is not text in {encoding}: byte 0x{byte} at position {position - pending + error.start}",
                 f"the pipeline reads it with `encoding: {encoding}`",
+                f"deliver the file again in {encoding}, or set `source.encoding`, if all files are in another",
             ) from error
         position += len(data)
         piece = text.encode()

@@ -367,6 +367,20 @@ def test_a_missing_column_that_the_pipeline_names(zone: Make) -> None:
         shop.ingest(DAY)
 
 
+def test_cells_that_another_mark_separates_are_said_to_be_so(zone: Make) -> None:
+    shop = zone(features=["amount"])
+    shop.drop("2025-01-01.csv", "at;item;amount\n2025-01-01;apple;1,5\n")
+    with pytest.raises(SchemaError, match=r"separated by ';', not by ','.*`source.delimiter` to ';'"):
+        shop.ingest(DAY)
+
+
+def test_a_file_in_another_encoding_names_the_setting(zone: Make) -> None:
+    shop = zone()
+    shop.drop("2025-01-01.csv", "at,item,amount\n2025-01-01,Käse,1\n".encode("latin-1"))
+    with pytest.raises(SourceUnreadable, match=r"not text in utf-8.*in utf-8, or set `source.encoding`"):
+        shop.ingest(DAY)
+
+
 def test_a_missing_column_that_nobody_names_is_null_and_told(zone: Make) -> None:
     shop = zone()
     shop.drop("2025-01-01.csv", HEADER + ROW)
