@@ -222,6 +222,8 @@ def _by_partition(refusals: Sequence[Refusal]) -> dict[str, str]:
 
 def of_models(registry: Registry, versions: Sequence[Version]) -> Metadata:
     """What `model` shows."""
+    from pynomaly_pipelines.stages import lineage
+
     rows = "\n".join(
         f"| [{v.number}]({registry.version_url(v)}) | {v.detector} | {v.threshold:.4g} | {v.tags['threshold_rule']} | "
         f"[run]({registry.run_url(v)}) |"
@@ -231,6 +233,7 @@ def of_models(registry: Registry, versions: Sequence[Version]) -> Metadata:
     return {
         "candidates": dg.MetadataValue.md(f"| version | detector | threshold | from | run |\n|{' --- |' * 5}\n{rows}"),
         "versions": ", ".join(str(v.number) for v in versions),
+        "lineage": dg.MetadataValue.md(lineage.training_markdown(registry, first)),
         "data_version": first.tags["data_version"],
         "schema_hash": first.tags["schema_hash"],
         "window": dg.MetadataValue.json(_json(first.tags["window"])),

@@ -157,18 +157,31 @@ def trace(spec: PipelineSpec, lake: Lake, registry: Registry, docs: DataDocs, ro
 
 def markdown(registry: Registry, version: Version, table_version: int) -> str:
     """The way back from an asset of scores, as links for the UI."""
-    told, tags = json.loads(version.tags.get("window", "{}")), version.tags
     model = f"[version {version.number}]({registry.version_url(version)}) ({version.detector})"
-    run = f"[MLflow run]({registry.run_url(version)})"
-    span = f"partitions {told.get('first')} … {told.get('last')} of `{tags.get('data_version', '?')}`"
+    trained, code = _training_links(registry, version)
     lines = (
         f"scored by {model}, threshold {version.threshold:.4g}",
-        f"trained in {run} on {span}, held out from {told.get('holdout_from') or 'row to row'}",
+        trained,
         f"rows scored: version {table_version} of `validated`",
-        f"code: {tags.get('code_version', '?')}, pipeline {tags.get('spec_hash', '?')}",
+        code,
         f"`pynomaly lineage {version.pipeline} --partition …` follows one row to its file",
     )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def training_markdown(registry: Registry, version: Version) -> str:
+    """The way back from an asset of models, likewise."""
+    return "\n".join(f"- {line}" for line in _training_links(registry, version))
+
+
+def _training_links(registry: Registry, version: Version) -> tuple[str, str]:
+    told, tags = json.loads(version.tags.get("window", "{}")), version.tags
+    run = f"[MLflow run]({registry.run_url(version)})"
+    span = f"partitions {told.get('first')} … {told.get('last')} of `{tags.get('data_version', '?')}`"
+    return (
+        f"trained in {run} on {span}, held out from {told.get('holdout_from') or 'row to row'}",
+        f"code: {tags.get('code_version', '?')}, pipeline {tags.get('spec_hash', '?')}",
+    )
 
 
 def _model(registry: Registry, version: Version) -> Model:

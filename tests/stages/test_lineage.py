@@ -77,3 +77,12 @@ def test_the_ui_gets_links(shop: Trained) -> None:
     told = lineage.markdown(shop.registry, shop.registry.champion("shop"), 1)
     assert f"](http://mlflow/#/models/shop/versions/{shop.registry.champion('shop').number})" in told
     assert "partitions 2025-01-01 … 2025-01-10 of `shop/validated@1`, held out from 2025-01-09" in told
+
+
+def test_a_model_in_the_ui_links_what_it_was_trained_on(shop: Trained) -> None:
+    champion = shop.registry.champion("shop")
+    trained, code = lineage.training_markdown(shop.registry, champion).splitlines()
+    assert f"[MLflow run]({shop.registry.run_url(champion)})" in trained
+    assert "partitions 2025-01-01 … 2025-01-10 of" in trained
+    assert trained.endswith("held out from 2025-01-09")
+    assert __version__ in code
