@@ -21,7 +21,7 @@ up: environment ## Start the Dagster and MLflow pages on this machine; Ctrl-C st
 	@$(BIN)/pynomaly up
 
 test: environment ## Run all tests (PYTEST_ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: environment ## Check style and types
 	@$(BIN)/ruff check .

@@ -37,11 +37,11 @@ def plain(days: int) -> None:
     from pynomaly_pipelines.project import Project
     from pynomaly_pipelines.resources.registry import Registry
     from pynomaly_pipelines.resources.tables import Lake
-    from pynomaly_pipelines.stages import landing
     from pynomaly_pipelines.stages.evaluation import evaluate
     from pynomaly_pipelines.stages.ingestion import ingest
-    from pynomaly_pipelines.stages.registration import register
+    from pynomaly_pipelines.stages.promotion.registration import register
     from pynomaly_pipelines.stages.scoring import score
+    from pynomaly_pipelines.stages.sources import landing
     from pynomaly_pipelines.stages.training import train
     from pynomaly_pipelines.stages.validation import validate
 

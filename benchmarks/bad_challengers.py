@@ -22,7 +22,7 @@ from pynomaly_pipelines.detection.records import RecordScorer
 from pynomaly_pipelines.resources.registry import CHALLENGER, Registry, TrainedModel, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
-from pynomaly_pipelines.stages.registration import RegistrationReport, register
+from pynomaly_pipelines.stages.promotion.registration import RegistrationReport, register
 from pynomaly_pipelines.stages.training import Split, Window, choose_window, example_rows, fit, read_window
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks import bad_challengers
 from pynomaly_pipelines.detection import scorer as scorers
 from pynomaly_pipelines.resources.registry import Registry
-from pynomaly_pipelines.stages import champions
-from pynomaly_pipelines.stages.registration import Trace, rollback
+from pynomaly_pipelines.stages.promotion import champions
+from pynomaly_pipelines.stages.promotion.registration import Trace, rollback
 
 
 def main() -> None:

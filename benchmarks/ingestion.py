@@ -124,8 +124,8 @@ def one(source: dict[str, Any], folder: Path) -> None:
     from pynomaly_pipelines.partitions import Calendar
     from pynomaly_pipelines.resources.tables import Lake
     from pynomaly_pipelines.spec import PipelineSpec
-    from pynomaly_pipelines.stages import landing
     from pynomaly_pipelines.stages.ingestion import ingest
+    from pynomaly_pipelines.stages.sources import landing
 
     attributes = {"name": "rows", "source": source, "time": "at", "partition": "daily", "start": "2025-01-01"}
     spec, lake = PipelineSpec.model_validate(attributes), Lake(str(folder / "lake"))

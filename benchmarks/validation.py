@@ -25,7 +25,7 @@ import pyarrow as pa
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages.expecting import Judge, great_expectations
+from pynomaly_pipelines.stages.expectations.expecting import Judge, great_expectations
 from pynomaly_pipelines.stages.validation import validate
 
 EXPECTATIONS: list[dict[str, Any]] = [

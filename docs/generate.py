@@ -24,7 +24,7 @@ from pynomaly_pipelines.cli import main
 from pynomaly_pipelines.operations import errors
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages.expectations import KNOWN, NOTES, REFUSED
+from pynomaly_pipelines.stages.expectations.catalogue import KNOWN, NOTES, REFUSED
 
 REFERENCE = Path(__file__).parent / "reference"
 SUITE_ROOT = Path(__file__).parents[1]

@@ -98,7 +98,7 @@ class Project:
     def _event_types(self, spec: PipelineSpec) -> Mapping[str, Any] | None:
         """None where there is no data yet, or none that can be read: then only the syntax of SQL can be checked."""
         from pynomaly_pipelines.resources.tables import Lake
-        from pynomaly_pipelines.stages.columns import terms
+        from pynomaly_pipelines.stages.contract.columns import terms
 
         if "://" in self.settings.lake:
             return None
@@ -110,7 +110,7 @@ class Project:
     def _columns(self, spec: PipelineSpec) -> list[str] | None:
         """The columns that a pipeline's data has; None while nothing is ingested, or the tables are elsewhere."""
         from pynomaly_pipelines.resources.tables import Lake
-        from pynomaly_pipelines.stages.columns import OWN_COLUMNS
+        from pynomaly_pipelines.stages.contract.columns import OWN_COLUMNS
 
         lake = Lake(self.settings.lake)
         if "://" in self.settings.lake or not lake.exists(spec.name, spec.incoming[-1]):
@@ -170,7 +170,7 @@ def _deeper(entry: specfile.SpecFile, columns: Collection[str] | None) -> list[S
 
 def _source_problems(entry: specfile.SpecFile) -> list[SpecError]:
     """A database, a Delta table or object storage that can't be read from here."""
-    from pynomaly_pipelines.stages.reachability import unreachable
+    from pynomaly_pipelines.stages.sources.reachability import unreachable
 
     assert entry.spec is not None
     problem = unreachable(entry.spec, Settings.from_environment().project)
@@ -180,7 +180,7 @@ def _source_problems(entry: specfile.SpecFile) -> list[SpecError]:
 
 
 def _expectation_problems(entry: specfile.SpecFile, columns: Collection[str] | None) -> list[SpecError]:
-    from pynomaly_pipelines.stages.arguments import check_expectations
+    from pynomaly_pipelines.stages.expectations.arguments import check_expectations
 
     assert entry.spec is not None
     return [

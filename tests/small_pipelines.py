@@ -20,7 +20,7 @@ from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.evaluation import EvaluationReport, evaluate
-from pynomaly_pipelines.stages.registration import RegistrationReport, register
+from pynomaly_pipelines.stages.promotion.registration import RegistrationReport, register
 from pynomaly_pipelines.stages.scoring import ScoringReport, score
 from pynomaly_pipelines.stages.training import train
 

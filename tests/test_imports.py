@@ -23,9 +23,8 @@ LAYERS = (
     ("automation", "presentation", "project", "scaffolding"),
     ("stages",),
     ("resources",),
-    ("detection", "spec", "specediting", "specfile", "understanding", "partitions"),
-    ("aggregation", "contract", "source", "threshold"),
-    ("strict",),
+    ("detection", "specfile", "partitions"),
+    ("spec",),
     ("operations",),
 )
 

@@ -27,7 +27,7 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
         tags={"pipeline": spec.name},
     )
     def arrivals(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        from pynomaly_pipelines.stages import landing
+        from pynomaly_pipelines.stages.sources import landing
 
         try:
             waiting = landing.pending(spec, lake.open(), lake.project_folder)

@@ -15,7 +15,7 @@ from pynomaly_pipelines.spec import PipelineSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pynomaly_pipelines.stages.drift_history import Episode
+    from pynomaly_pipelines.stages.drift.history import Episode
 
 SINCE_TAG, WHY_TAG = "pynomaly/drift_since", "pynomaly/reason"
 """Tags of a training for drift: the partition it began in, and what drifted."""
@@ -59,7 +59,7 @@ def build_drift(spec: PipelineSpec, trained: Sequence[str], *, live: bool) -> dg
         context: dg.SensorEvaluationContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.SensorResult | dg.SkipReason:
         from pynomaly_pipelines.resources.registry import CHAMPION
-        from pynomaly_pipelines.stages import drift_history
+        from pynomaly_pipelines.stages.drift import history as drift_history
 
         champion = registry.open().aliased(spec.name, CHAMPION)
         if champion is None:
@@ -84,7 +84,7 @@ def decide(spec: PipelineSpec, history: pd.DataFrame, version: int, cursor: Curs
         history: rows of the table `drift`, of all versions.
         version: the champion's.
     """
-    from pynomaly_pipelines.stages import drift_history
+    from pynomaly_pipelines.stages.drift import history as drift_history
 
     own = history[history["model_version"] == version]
     if own.empty:
@@ -111,7 +111,7 @@ def request(spec: PipelineSpec, found: Episode, version: int, selection: Sequenc
 
 
 def _now(spec: PipelineSpec, own: pd.DataFrame) -> str:
-    from pynomaly_pipelines.stages import drift_history
+    from pynomaly_pipelines.stages.drift import history as drift_history
 
     last = own["_partition"].max()
     needed = drift_history.needed(spec.drift, int(own["pooled"].max()))

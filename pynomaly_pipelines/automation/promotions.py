@@ -7,7 +7,7 @@ import dagster as dg
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 from pynomaly_pipelines.resources.registry import CHAMPION, Registry, Version
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages.promotions import OutsideMove
+from pynomaly_pipelines.stages.promotion.noticing import OutsideMove
 
 SOUND_CHECK = "sound"
 
@@ -31,7 +31,7 @@ def build_promotions(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
     def promotions(
         context: dg.SensorEvaluationContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.SensorResult | dg.SkipReason:
-        from pynomaly_pipelines.stages.promotions import recorded, take_note, unrecorded
+        from pynomaly_pipelines.stages.promotion.noticing import recorded, take_note, unrecorded
 
         models, tables = registry.open(), lake.open()
         champion = models.aliased(spec.name, CHAMPION)

@@ -16,8 +16,8 @@ from pynomaly_pipelines.project import Project
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.spec import PipelineSpec
-    from pynomaly_pipelines.stages.backtest import Backtest
-    from pynomaly_pipelines.stages.backtest_report import Report
+    from pynomaly_pipelines.stages.backtest.replay import Backtest
+    from pynomaly_pipelines.stages.backtest.report import Report
 
 CRONS = {"daily": "0 0 * * *", "weekly": "0 0 * * 0", "monthly": "0 0 1 * *", "never": None}
 
@@ -43,7 +43,7 @@ def backtest(
     and each partition is scored by the champion of its time. Writes report.md, tables as CSV, the scores and a plot.
     """
     from pynomaly_pipelines.partitions import Calendar
-    from pynomaly_pipelines.stages.backtest_report import report, write
+    from pynomaly_pipelines.stages.backtest.report import report, write
 
     project = Project.current()
     spec = _as_asked(project, project.pipeline(pipeline), retrain, budget)
@@ -63,7 +63,7 @@ def _as_asked(
 ) -> PipelineSpec:
     """The pipeline with the rule in force, and what the options change."""
     from pynomaly_pipelines.spec import Automation
-    from pynomaly_pipelines.stages.thresholding import rule_of
+    from pynomaly_pipelines.stages.thresholds.in_force import rule_of
 
     rule = budget_rule(*budget) if budget else rule_of(spec, open_registry(project))[0]
     automation = spec.automation
@@ -82,8 +82,8 @@ def _as_asked(
 def _replay(project: Project, spec: PipelineSpec, first: str, last: str, folder: Path) -> Backtest:
     from pynomaly_pipelines.resources.registry import Registry
     from pynomaly_pipelines.resources.tables import Lake
-    from pynomaly_pipelines.stages.backtest import backtest as replay
-    from pynomaly_pipelines.stages.backtest_report import ScoresFile
+    from pynomaly_pipelines.stages.backtest.replay import backtest as replay
+    from pynomaly_pipelines.stages.backtest.report import ScoresFile
 
     with tempfile.TemporaryDirectory(prefix="pynomaly-backtest-") as place, progress() as bars:
         bar = Bars(bars, spec.name)
@@ -104,7 +104,7 @@ def _replay(project: Project, spec: PipelineSpec, first: str, last: str, folder:
 
 
 def _show(found: Backtest, told: Report) -> None:
-    from pynomaly_pipelines.stages.backtest_report import shown
+    from pynomaly_pipelines.stages.backtest.report import shown
 
     for title, table, columns in (
         ("alerts", told.periods, list(told.periods.columns)),

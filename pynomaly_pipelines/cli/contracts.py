@@ -14,7 +14,7 @@ from pynomaly_pipelines.project import Project
 @click.option("--history", "past", is_flag=True, help="Every change, with the file that brought it.")
 def contract(pipeline: str, past: bool) -> None:
     """Show the columns of PIPELINE with their types: declared or learned, and since which version of `raw`."""
-    from pynomaly_pipelines.stages.contract import history, in_force
+    from pynomaly_pipelines.stages.contract.agreement import history, in_force
 
     project = Project.current()
     spec = project.pipeline(pipeline)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def drift(pipeline: str, partition: str | None, top: int) -> None:
     """Show how the data and scores of PIPELINE differ from those its champion was trained on."""
     from pynomaly_pipelines.partitions import Calendar
-    from pynomaly_pipelines.stages import drift_history
+    from pynomaly_pipelines.stages.drift import history as drift_history
 
     project = Project.current()
     spec = project.pipeline(pipeline)
@@ -48,7 +48,7 @@ def _why(spec: PipelineSpec) -> str:
 
 
 def _show(spec: PipelineSpec, found: pd.DataFrame, top: int) -> None:
-    from pynomaly_pipelines.stages import drift_history
+    from pynomaly_pipelines.stages.drift import history as drift_history
 
     version = int(found["model_version"].iloc[-1])
     own = found[found["model_version"] == version]

@@ -15,8 +15,8 @@ from pynomaly_pipelines.stages.gate.verdict import figure
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.spec import PipelineSpec
-    from pynomaly_pipelines.stages.champions import Move
     from pynomaly_pipelines.stages.gate.verdict import Verdict
+    from pynomaly_pipelines.stages.promotion.champions import Move
 
 RESCORE = click.option("--rescore", is_flag=True, help="Score again here what another version scored.")
 REASON = click.option("--reason", default="", help="Why; kept with the move.")
@@ -32,7 +32,7 @@ def evaluate(pipeline: str, number: int | None) -> None:
     """
     from pynomaly_pipelines.operations.errors import RegistryError
     from pynomaly_pipelines.resources.registry import CHALLENGER
-    from pynomaly_pipelines.stages.registration import judge_again
+    from pynomaly_pipelines.stages.promotion.registration import judge_again
 
     project = Project.current()
     spec, registry = project.pipeline(pipeline), open_registry(project)
@@ -59,8 +59,8 @@ def promote(pipeline: str, version: int, reason: str, rescore: bool) -> None:
 
     The gate's verdict does not bind you; a model that can't score the pipeline's rows is refused all the same.
     """
-    from pynomaly_pipelines.stages.registration import Trace
-    from pynomaly_pipelines.stages.registration import promote as move
+    from pynomaly_pipelines.stages.promotion.registration import Trace
+    from pynomaly_pipelines.stages.promotion.registration import promote as move
 
     project = Project.current()
     spec = project.pipeline(pipeline)
@@ -80,8 +80,8 @@ def rollback(pipeline: str, to: int | None, reason: str, rescore: bool) -> None:
 
     The version that is taken back is not promoted again by itself, nor one that ranks rows as it does.
     """
-    from pynomaly_pipelines.stages.registration import Trace
-    from pynomaly_pipelines.stages.registration import rollback as back
+    from pynomaly_pipelines.stages.promotion.registration import Trace
+    from pynomaly_pipelines.stages.promotion.registration import rollback as back
 
     project = Project.current()
     spec = project.pipeline(pipeline)

@@ -14,7 +14,7 @@ from pynomaly_pipelines.project import Project
 @click.argument("pipeline")
 def models(pipeline: str) -> None:
     """List the model versions of PIPELINE with aliases and what the gate said, and the history of its champion."""
-    from pynomaly_pipelines.stages.champions import history
+    from pynomaly_pipelines.stages.promotion.champions import history
 
     project = Project.current()
     spec = project.pipeline(pipeline)

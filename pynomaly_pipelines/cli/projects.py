@@ -36,7 +36,7 @@ def init(module: str) -> None:
 def new(name: str, source: str) -> None:
     """Look at data and write a first defs.yaml for it."""
     from pynomaly_pipelines import specfile
-    from pynomaly_pipelines.stages.profiling import propose
+    from pynomaly_pipelines.stages.profiling.first_spec import propose
 
     if not re.fullmatch(NAME_PATTERN, name):
         raise SpecError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.resources.tables import Lake
     from pynomaly_pipelines.running import Outcome
     from pynomaly_pipelines.spec import PipelineSpec
-    from pynomaly_pipelines.stages.releasing import Held
+    from pynomaly_pipelines.stages.expectations.releasing import Held
 
 
 class _ShowsByDefault(click.Group):
@@ -42,7 +42,7 @@ def quarantine() -> None:
 @click.option("--rows", "most", type=click.IntRange(0), default=10, show_default=True, help="How many rows to show.")
 def show(pipeline: str, partitions: tuple[str, ...], reason: str | None, most: int) -> None:
     """Show the quarantined rows of PIPELINE: how many for which reason, and the first of them."""
-    from pynomaly_pipelines.stages.releasing import held
+    from pynomaly_pipelines.stages.expectations.releasing import held
 
     project = Project.current()
     spec = project.pipeline(pipeline)
@@ -64,8 +64,8 @@ def release(
     were rejected when they were read, their files are read again first, if they are still there. Nothing is lost, and
     doing it twice changes nothing. Who did it is kept with the runs and in the tables' history.
     """
-    from pynomaly_pipelines.stages.acceptance import accept
-    from pynomaly_pipelines.stages.releasing import decide, held
+    from pynomaly_pipelines.stages.expectations.acceptance import accept
+    from pynomaly_pipelines.stages.expectations.releasing import decide, held
 
     project = Project.current()
     spec, lake = project.pipeline(pipeline), open_lake(project)
@@ -87,7 +87,7 @@ def _judge_again(
     from pynomaly_pipelines.pipeline import RELEASE_REASON, RELEASED_BY
     from pynomaly_pipelines.resources.registry import CHAMPION
     from pynomaly_pipelines.running import Runner
-    from pynomaly_pipelines.stages.releasing import changes, origins
+    from pynomaly_pipelines.stages.expectations.releasing import changes, origins
 
     tags = {"pynomaly/trigger": "release", RELEASED_BY: _user(), **({RELEASE_REASON: reason} if reason else {})}
     before = origins(spec, lake, keys)
@@ -110,8 +110,8 @@ def _judge_again(
 
 def _to_read_again(project: Project, spec: PipelineSpec, lake: Lake, keys: Sequence[str]) -> list[str]:
     """Partitions with rows that could not be read as what they should be, and whose data is still there."""
-    from pynomaly_pipelines.stages import landing
-    from pynomaly_pipelines.stages.releasing import unread_partitions
+    from pynomaly_pipelines.stages.expectations.releasing import unread_partitions
+    from pynomaly_pipelines.stages.sources import landing
 
     unread = unread_partitions(spec, lake, keys)
     there = set(landing.available(spec, lake, project.settings.project)) if unread else set()
@@ -119,7 +119,7 @@ def _to_read_again(project: Project, spec: PipelineSpec, lake: Lake, keys: Seque
 
 
 def _say(spec: PipelineSpec, lake: Lake, lines: list[list[str]], outcome: Outcome, scored: list[str]) -> None:
-    from pynomaly_pipelines.stages.releasing import held
+    from pynomaly_pipelines.stages.expectations.releasing import held
 
     show_table(
         f"released from quarantine of {spec.name}", ["partition", "held", "released", "stay", "newly held"], lines

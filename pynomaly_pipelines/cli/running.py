@@ -93,7 +93,7 @@ def _run_chain(
 ) -> Outcome:
     from pynomaly_pipelines.resources.registry import CHAMPION
     from pynomaly_pipelines.running import Outcome, Runner, choose
-    from pynomaly_pipelines.stages import landing
+    from pynomaly_pipelines.stages.sources import landing
 
     keys = choose(spec, landing.available(spec, open_lake(project), project.settings.project), partition, span)
     runner = Runner(project, spec, Bars(bars, spec.name))

@@ -18,8 +18,8 @@ def suggest(pipeline: str, partitions: tuple[str, ...], write: bool) -> None:
     Each is held against all partitions that were ingested: what it would have flagged stands beside it.
     """
     from pynomaly_pipelines.partitions import Calendar
-    from pynomaly_pipelines.specediting import add_expectations
-    from pynomaly_pipelines.stages import suggesting
+    from pynomaly_pipelines.specfile.editing import add_expectations
+    from pynomaly_pipelines.stages.profiling import suggesting
 
     project = Project.current()
     spec = project.pipeline(pipeline)

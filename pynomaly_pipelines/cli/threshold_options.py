@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pynomaly_pipelines.threshold import Threshold
+    from pynomaly_pipelines.spec.threshold import Threshold
 
 
 class Budget(click.ParamType[tuple[int, str]]):
@@ -52,13 +52,13 @@ BUDGET, GOAL = Budget(), Goal()
 
 def budget_rule(alerts: int, per: str) -> Threshold:
     """The rule `threshold: {budget: {alerts: …, per: …}}`."""
-    from pynomaly_pipelines.threshold import Threshold
+    from pynomaly_pipelines.spec.threshold import Threshold
 
     return Threshold.model_validate({"budget": {"alerts": alerts, "per": per}})
 
 
 def goal_rule(key: str, value: str) -> Threshold:
     """The rule `threshold: {labels: {…}}`."""
-    from pynomaly_pipelines.threshold import Threshold
+    from pynomaly_pipelines.spec.threshold import Threshold
 
     return Threshold.model_validate({"labels": {key: value}})

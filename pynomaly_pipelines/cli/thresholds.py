@@ -16,8 +16,8 @@ from pynomaly_pipelines.project import Project
 if TYPE_CHECKING:
     from pynomaly_pipelines.resources.registry import Version
     from pynomaly_pipelines.spec import PipelineSpec
-    from pynomaly_pipelines.stages.proposals import Effect, Proposal, Reflagged
-    from pynomaly_pipelines.threshold import Threshold
+    from pynomaly_pipelines.spec.threshold import Threshold
+    from pynomaly_pipelines.stages.thresholds.proposals import Effect, Proposal, Reflagged
 
 OPEN_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -55,7 +55,7 @@ def threshold(
 
     Nothing changes without --accept.
     """
-    from pynomaly_pipelines.stages.proposals import propose
+    from pynomaly_pipelines.stages.thresholds.proposals import propose
 
     rule = _proposed(budget, alert_rate, score, labels)
     if rule is None and accept:
@@ -80,7 +80,7 @@ def threshold(
 def _proposed(
     budget: tuple[int, str] | None, alert_rate: float | None, score: float | None, labels: tuple[str, str] | None
 ) -> Threshold | None:
-    from pynomaly_pipelines.threshold import Threshold
+    from pynomaly_pipelines.spec.threshold import Threshold
 
     given = [
         *([budget_rule(*budget)] if budget else []),
@@ -94,7 +94,7 @@ def _proposed(
 
 
 def _show(spec: PipelineSpec, found: Proposal) -> None:
-    from pynomaly_pipelines.stages.thresholding import changes
+    from pynomaly_pipelines.stages.thresholds.in_force import changes
 
     click.echo(f"{spec.name}, version {found.version.number} ({found.version.detector})")
     head = f"in force (from {found.who})" if not found.pending else f"from the next scoring on (from {found.who})"
@@ -129,7 +129,7 @@ def _save(found: Proposal, path: Path) -> Path:
 def _accept(project: Project, spec: PipelineSpec, found: Proposal, who: str, why: str) -> None:
     import yaml
 
-    from pynomaly_pipelines.stages.thresholding import accept
+    from pynomaly_pipelines.stages.thresholds.in_force import accept
 
     assert found.rule is not None
     assert found.proposed is not None
@@ -141,8 +141,8 @@ def _accept(project: Project, spec: PipelineSpec, found: Proposal, who: str, why
 
 
 def _reflag(project: Project, spec: PipelineSpec) -> None:
-    from pynomaly_pipelines.stages.proposals import reflag
-    from pynomaly_pipelines.stages.thresholding import in_force
+    from pynomaly_pipelines.stages.thresholds.in_force import in_force
+    from pynomaly_pipelines.stages.thresholds.proposals import reflag
 
     lake, registry = open_lake(project), open_registry(project)
     champion = registry.champion(spec.name)

@@ -21,7 +21,7 @@ from pynomaly_pipelines.operations.errors import (
     SourceUnreachable,
 )
 from pynomaly_pipelines.operations.settings import variable
-from pynomaly_pipelines.source import SqlSource
+from pynomaly_pipelines.spec.source import SqlSource
 
 _FIRST_FETCH = 256
 _VALUES_A_FETCH = 1 << 16

@@ -19,7 +19,7 @@ from pynomaly_pipelines.operations.errors import (
     SourceUnreachable,
 )
 from pynomaly_pipelines.operations.settings import variable
-from pynomaly_pipelines.source import StorageOptions
+from pynomaly_pipelines.spec.source import StorageOptions
 
 _CONNECT_SECONDS = 10
 _DELTA_NAMES = {

@@ -145,9 +145,10 @@ class Registry:
             client.delete_model_version_tag(pipeline_model(version.pipeline), str(version.number), key)
 
     def describe(self, version: Version, text: str) -> None:
-        """The text the MLflow UI shows on the version's page, Markdown."""
+        """The text the MLflow UI shows on the version's page, Markdown; the detector's name stands above it."""
         name = pipeline_model(version.pipeline)
-        self._client().update_model_version(name, str(version.number), description=text[:LONGEST_TAG])
+        headed = f"# {version.detector}\n\n{text}"
+        self._client().update_model_version(name, str(version.number), description=headed[:LONGEST_TAG])
 
     def point(self, alias: str, version: Version) -> None:
         """Make an alias name this version."""

@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 
 from pynomaly_pipelines.operations.errors import PynomalyError, SourceMissing, SourceUnreadable
 from pynomaly_pipelines.resources import object_storage
-from pynomaly_pipelines.source import StorageOptions
+from pynomaly_pipelines.spec.source import StorageOptions
 
 PACKED = (".gz", ".zst")
 _PIECE_BYTES = 1 << 20

@@ -20,10 +20,10 @@ from pynomaly_pipelines.operations.errors import DataError, PynomalyError, SpecE
 from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.tables import PARTITION, Commit, Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import conversion
-from pynomaly_pipelines.stages.arrow_rows import arrow_rows
-from pynomaly_pipelines.stages.columns import OWN_COLUMNS, RAW, SOURCE, named_columns
-from pynomaly_pipelines.stages.rows import REJECTED, ROW, TEXT, joined_reasons
+from pynomaly_pipelines.stages.contract.columns import OWN_COLUMNS, RAW, SOURCE, named_columns
+from pynomaly_pipelines.stages.sources import conversion
+from pynomaly_pipelines.stages.sources.arrow_rows import arrow_rows
+from pynomaly_pipelines.stages.sources.rows import REJECTED, ROW, TEXT, joined_reasons
 
 AGGREGATED = "aggregated"
 _INSTALL = "pip install 'pynomaly-pipelines[sql]'"

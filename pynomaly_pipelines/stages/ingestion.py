@@ -18,8 +18,8 @@ from pynomaly_pipelines.operations.errors import DataError, SourceError, SourceM
 from pynomaly_pipelines.partitions import WHOLE, Partition
 from pynomaly_pipelines.resources.tables import Commit, Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import landing
-from pynomaly_pipelines.stages.columns import (
+from pynomaly_pipelines.stages.contract.agreement import Deviation, record
+from pynomaly_pipelines.stages.contract.columns import (
     OWN_COLUMNS,
     RAW,
     SOURCE,
@@ -30,12 +30,12 @@ from pynomaly_pipelines.stages.columns import (
     sampled_types,
     terms,
 )
-from pynomaly_pipelines.stages.contract import Deviation, record
-from pynomaly_pipelines.stages.intake import FileReport, Intake
-from pynomaly_pipelines.stages.manifest import remember, remembered
-from pynomaly_pipelines.stages.paths import no_match
-from pynomaly_pipelines.stages.placement import FILE, placed
-from pynomaly_pipelines.stages.rows import REJECTED
+from pynomaly_pipelines.stages.sources import landing
+from pynomaly_pipelines.stages.sources.intake import FileReport, Intake
+from pynomaly_pipelines.stages.sources.manifest import remember, remembered
+from pynomaly_pipelines.stages.sources.paths import no_match
+from pynomaly_pipelines.stages.sources.placement import FILE, placed
+from pynomaly_pipelines.stages.sources.rows import REJECTED
 
 FOLLOWING = ("validated", "quarantine", "scores")
 """Tables that have the columns of `raw`, and widen with it."""

@@ -12,7 +12,7 @@ from pynomaly_pipelines.resources.docs import DataDocs
 from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages.manifest import remembered
+from pynomaly_pipelines.stages.sources.manifest import remembered
 from pynomaly_pipelines.stages.training import Window
 
 if TYPE_CHECKING:

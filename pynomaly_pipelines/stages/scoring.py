@@ -16,7 +16,7 @@ from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Commit, Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.features import ORIGIN, SERIES, TIMESTAMP, VALUE, detector_frame
-from pynomaly_pipelines.stages.thresholding import in_force
+from pynomaly_pipelines.stages.thresholds.in_force import in_force
 
 if TYPE_CHECKING:
     import pyarrow as pa

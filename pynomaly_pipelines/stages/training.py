@@ -198,7 +198,7 @@ def train(
         DetectorError: a candidate's name or parameters are not accepted.
     """
     # The other way round thresholds are derived from windows.
-    from pynomaly_pipelines.stages.thresholding import derive_or_fall_back, rule_of, tags_of
+    from pynomaly_pipelines.stages.thresholds.in_force import derive_or_fall_back, rule_of, tags_of
 
     window = choose_window(spec, lake)
     split = read_window(spec, lake, window)

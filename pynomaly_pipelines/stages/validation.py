@@ -16,13 +16,12 @@ import pyarrow.compute as pc
 from pynomaly_pipelines.partitions import Partition
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import Expectation, PipelineSpec
-from pynomaly_pipelines.stages.acceptance import accepted_ids, row_ids
-from pynomaly_pipelines.stages.arguments import check_expectations
-from pynomaly_pipelines.stages.columns import OWN_COLUMNS, SOURCE, named_columns
-from pynomaly_pipelines.stages.expectations import EXISTENCE, KNOWN, NOTES
-from pynomaly_pipelines.stages.expecting import Finding, Judge
-from pynomaly_pipelines.stages.reading import REJECTED, ROW, TEXT, shown
-from pynomaly_pipelines.stages.reports import (
+from pynomaly_pipelines.stages.contract.columns import OWN_COLUMNS, SOURCE, named_columns
+from pynomaly_pipelines.stages.expectations.acceptance import accepted_ids, row_ids
+from pynomaly_pipelines.stages.expectations.arguments import check_expectations
+from pynomaly_pipelines.stages.expectations.catalogue import EXISTENCE, KNOWN, NOTES
+from pynomaly_pipelines.stages.expectations.expecting import Finding, Judge
+from pynomaly_pipelines.stages.expectations.reports import (
     EXAMPLES,
     ExpectationResult,
     Outcome,
@@ -30,7 +29,8 @@ from pynomaly_pipelines.stages.reports import (
     Refusal,
     ValidationReport,
 )
-from pynomaly_pipelines.stages.verdict import Verdict
+from pynomaly_pipelines.stages.expectations.verdict import Verdict
+from pynomaly_pipelines.stages.sources.reading import REJECTED, ROW, TEXT, shown
 
 VALIDATED, QUARANTINE = "validated", "quarantine"
 REASONS = "_reasons"

@@ -18,7 +18,7 @@ from pynomaly_pipelines.resources.configurable import LakeResource
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.ingestion import ingest
-from pynomaly_pipelines.stages.landing import pending
+from pynomaly_pipelines.stages.sources.landing import pending
 
 
 def spec_of(**more: Any) -> PipelineSpec:

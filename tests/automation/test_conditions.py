@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from pynomaly_pipelines.automation.reruns import ACCEPTED
 from pynomaly_pipelines.operations.settings import Settings
-from pynomaly_pipelines.pipeline import ACCEPTED, standalone
+from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.spec import PipelineSpec
 
 SATURDAY = datetime(2025, 3, 8, 12, tzinfo=UTC)

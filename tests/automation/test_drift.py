@@ -9,8 +9,8 @@ import pytest
 from pynomaly_pipelines.automation.drift import Cursor, build_drift, decide, request
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 from pynomaly_pipelines.resources.tables import Lake
-from pynomaly_pipelines.stages import drift_history
-from pynomaly_pipelines.stages.drift_history import Episode
+from pynomaly_pipelines.stages.drift import history as drift_history
+from pynomaly_pipelines.stages.drift.history import Episode
 from tests.small_pipelines import Trained, spec
 
 SPEC = spec(drift={"lasting": 3, "cooldown": 4})

@@ -12,8 +12,8 @@ from pynomaly_pipelines.automation.promotions import SOUND_CHECK, build_promotio
 from pynomaly_pipelines.operations.errors import RegistryError
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 from pynomaly_pipelines.resources.registry import CHAMPION, PREVIOUS
-from pynomaly_pipelines.stages.champions import history
-from pynomaly_pipelines.stages.registration import Trace, promote
+from pynomaly_pipelines.stages.promotion.champions import history
+from pynomaly_pipelines.stages.promotion.registration import Trace, promote
 from pynomaly_pipelines.stages.scoring import score
 from tests.small_pipelines import Trained
 

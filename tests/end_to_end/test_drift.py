@@ -17,8 +17,9 @@ from pynomaly_pipelines.resources.configurable import resources
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import drift_history, exclusions
-from pynomaly_pipelines.stages.registration import verdict_of
+from pynomaly_pipelines.stages import exclusions
+from pynomaly_pipelines.stages.drift import history as drift_history
+from pynomaly_pipelines.stages.promotion.registration import verdict_of
 
 SHIFT, ROWS = 20, 150
 SPEC = PipelineSpec.model_validate(

@@ -22,7 +22,7 @@ from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.pipeline import ACCEPTED, standalone
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 from pynomaly_pipelines.resources.registry import CHAMPION
-from pynomaly_pipelines.stages.champions import history
+from pynomaly_pipelines.stages.promotion.champions import history
 from pynomaly_pipelines.stages.scoring import score
 from tests.servers import free_port
 from tests.small_pipelines import DAYS, Trained

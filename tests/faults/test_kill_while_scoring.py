@@ -22,7 +22,7 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.evaluation import evaluate
 from pynomaly_pipelines.stages.ingestion import ingest
-from pynomaly_pipelines.stages.registration import register
+from pynomaly_pipelines.stages.promotion.registration import register
 from pynomaly_pipelines.stages.scoring import score
 from pynomaly_pipelines.stages.training import train
 from pynomaly_pipelines.stages.validation import validate

@@ -34,6 +34,8 @@ def client(pipeline: Trained) -> MlflowClient:
 
 def files(pipeline: Trained, version: Version) -> Path:
     """The folder of a version's own artifact."""
+    # `models:/` sources are resolved by the process-wide setting, which another test may have left elsewhere.
+    mlflow.set_tracking_uri(pipeline.registry.tracking_uri)
     found = mlflow.artifacts.download_artifacts(version.source, tracking_uri=pipeline.registry.tracking_uri)
     return Path(found)
 

@@ -20,11 +20,11 @@ from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources import object_storage, storage
 from pynomaly_pipelines.resources.storage import ObjectFiles, Replaced, files_at, fixed_folder
 from pynomaly_pipelines.resources.tables import Lake
-from pynomaly_pipelines.source import StorageOptions
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import landing
+from pynomaly_pipelines.spec.source import StorageOptions
 from pynomaly_pipelines.stages.ingestion import ingest
-from pynomaly_pipelines.stages.paths import landed
+from pynomaly_pipelines.stages.sources import landing
+from pynomaly_pipelines.stages.sources.paths import landed
 from tests.servers import ObjectStorage
 
 

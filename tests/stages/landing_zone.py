@@ -15,8 +15,8 @@ import pyarrow as pa
 from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
+from pynomaly_pipelines.stages.expectations.reports import ValidationReport
 from pynomaly_pipelines.stages.ingestion import IngestReport, ingest
-from pynomaly_pipelines.stages.reports import ValidationReport
 from pynomaly_pipelines.stages.validation import validate
 
 

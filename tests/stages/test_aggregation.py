@@ -190,7 +190,7 @@ def test_an_event_log_is_scored_as_a_series(tmp_path: Path, new_registry: Any) -
     from pynomaly_pipelines.partitions import Calendar
     from pynomaly_pipelines.stages.evaluation import evaluate
     from pynomaly_pipelines.stages.ingestion import ingest
-    from pynomaly_pipelines.stages.registration import register
+    from pynomaly_pipelines.stages.promotion.registration import register
     from pynomaly_pipelines.stages.scoring import score
     from pynomaly_pipelines.stages.training import train
     from pynomaly_pipelines.stages.validation import validate

@@ -18,7 +18,7 @@ from pynomaly_pipelines.operations.errors import SourceChanging, SourceUnreadabl
 from pynomaly_pipelines.resources import storage
 from pynomaly_pipelines.resources.storage import LandedFile, LocalFiles, Opened
 from pynomaly_pipelines.resources.tables import Lake
-from pynomaly_pipelines.stages import landing, manifest, reading
+from pynomaly_pipelines.stages.sources import landing, manifest, reading
 from tests.stages.landing_zone import Zone
 
 Make = Callable[..., Zone]

@@ -12,8 +12,8 @@ import pytest
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages import landing
 from pynomaly_pipelines.stages.ingestion import ingest
+from pynomaly_pipelines.stages.sources import landing
 from pynomaly_pipelines.stages.validation import validate
 
 SPEC = PipelineSpec.model_validate(

@@ -15,7 +15,7 @@ from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.stages.evaluation import evaluate
-from pynomaly_pipelines.stages.registration import register
+from pynomaly_pipelines.stages.promotion.registration import register
 from pynomaly_pipelines.stages.scoring import score
 from pynomaly_pipelines.stages.training import train
 from tests.small_pipelines import START, put, series, spec

@@ -15,7 +15,7 @@ from pynomaly_pipelines.operations.errors import DetectorError, NoChampion
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.stages import scoring
-from pynomaly_pipelines.stages.registration import Trace, promote, rollback
+from pynomaly_pipelines.stages.promotion.registration import Trace, promote, rollback
 from pynomaly_pipelines.stages.summary import as_json_lines, pictures, readable, summarise, top_scores
 from tests.small_pipelines import ROWS, START, Small, Trained, put, records, series, spec, trained
 

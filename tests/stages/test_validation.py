@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pynomaly_pipelines.operations.errors import SpecError, TableError
 from pynomaly_pipelines.resources.tables import Lake
-from pynomaly_pipelines.stages.reports import ValidationReport
+from pynomaly_pipelines.stages.expectations.reports import ValidationReport
 from tests.stages.landing_zone import Zone
 
 Make = Callable[..., Zone]

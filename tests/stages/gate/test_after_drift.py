@@ -12,7 +12,7 @@ from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.gate.beside import Pair, _deciding
 from pynomaly_pipelines.stages.gate.decision import Contender, _outlived
 from pynomaly_pipelines.stages.gate.statistics import Difference
-from pynomaly_pipelines.stages.registration import contender
+from pynomaly_pipelines.stages.promotion.registration import contender
 from pynomaly_pipelines.stages.training import Window
 from tests.small_pipelines import Trained
 

@@ -11,9 +11,9 @@ from benchmarks import bad_challengers
 from benchmarks.bad_challengers import Challenger, Shop
 from pynomaly_pipelines.detection import scorer as scorers
 from pynomaly_pipelines.resources.registry import Registry
-from pynomaly_pipelines.stages.champions import history
 from pynomaly_pipelines.stages.gate.decision import broken
-from pynomaly_pipelines.stages.registration import Trace, judge_again, promote, rollback, verdict_of
+from pynomaly_pipelines.stages.promotion.champions import history
+from pynomaly_pipelines.stages.promotion.registration import Trace, judge_again, promote, rollback, verdict_of
 
 FAULTS = (
     "constant", "inverted", "random", "not a number", "slow", "flags all", "flags none", "over budget",

@@ -1,0 +1,1 @@
+"""A period of the past, replayed as it would have happened."""

@@ -1,0 +1,1 @@
+"""Whether new partitions are like those the champion was trained on."""

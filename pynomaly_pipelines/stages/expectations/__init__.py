@@ -1,0 +1,1 @@
+"""What rows must meet: Great Expectations by name, their arguments, verdicts, reports and pages."""

@@ -1,0 +1,1 @@
+"""Who becomes champion, and the trace that each move leaves."""
