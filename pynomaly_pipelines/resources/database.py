@@ -157,7 +157,7 @@ def _engine(source: SqlSource) -> sa.Engine:
         # The message may hold the URL, and that a password.
         raise SettingsError(
             f"what {source.url_env} holds is no SQLAlchemy URL of a known database",
-            rule="it looks like postgresql+psycopg://user:password@host:5432/database or sqlite:////data/shop.db",
+            rule="it looks like postgresql+psycopg://reader@host:5432/database or sqlite:////data/shop.db",
             fix=f"correct {source.url_env}",
         ) from error
     return engine

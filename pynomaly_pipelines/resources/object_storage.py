@@ -22,25 +22,14 @@ from pynomaly_pipelines.operations.settings import variable
 from pynomaly_pipelines.spec.source import StorageOptions
 
 _CONNECT_SECONDS = 10
-_DELTA_NAMES = {
-    "s3": {
-        "endpoint": "aws_endpoint",
-        "region": "aws_region",
-        "skip_signature": "aws_skip_signature",
-        "access_key_id": "aws_access_key_id",
-        "secret_access_key": "aws_secret_access_key",
-        "session_token": "aws_session_token",
-    },
-    "gs": {"endpoint": "google_base_url", "service_account": "google_service_account"},
-    "az": {
-        "endpoint": "azure_storage_endpoint",
-        "account_name": "azure_storage_account_name",
-        "account_key": "azure_storage_account_key",
-        "sas_key": "azure_storage_sas_key",
-        "skip_signature": "azure_skip_signature",
-    },
+_DELTA_PREFIX = {"s3": "aws_", "gs": "google_", "az": "azure_storage_"}
+_DELTA_KEYS = {
+    "s3": ("endpoint", "region", "skip_signature", "access_key_id", "secret_access_key", "session_token"),
+    "gs": ("endpoint", "service_account"),
+    "az": ("endpoint", "account_name", "account_key", "sas_key", "skip_signature"),
 }
-_CREDENTIAL_NAMES = {"sas_token": "sas_key", "service_account_file": "service_account"}
+_DELTA_OTHERWISE = {("gs", "endpoint"): "google_base_url", ("az", "skip_signature"): "azure_skip_signature"}
+_CREDENTIAL_NAMES = {"sas_token": "sas_key", "service_account_file": "service_account"}  # nosec B105
 
 
 def split(url: str) -> tuple[str, str, str]:
@@ -89,7 +78,7 @@ def delta_options(url: str, options: StorageOptions) -> dict[str, str]:
     if not there:
         return {}
     settings = _settings(scheme, options)
-    named = {_DELTA_NAMES[scheme][key]: _text(value) for key, value in settings.items() if key in _DELTA_NAMES[scheme]}
+    named = {_delta_name(scheme, key): _text(value) for key, value in settings.items() if key in _DELTA_KEYS[scheme]}
     return named | {
         "timeout": f"{options.timeout_seconds}s",
         "connect_timeout": f"{min(_CONNECT_SECONDS, options.timeout_seconds)}s",
@@ -172,3 +161,8 @@ def as_source_error(url: str, message: str) -> PynomalyError:
 def _between(text: str, before: str, after: str) -> str:
     _, there, rest = text.partition(before)
     return rest.partition(after)[0] if there else ""
+
+
+def _delta_name(scheme: str, key: str) -> str:
+    """What Delta Lake's own storage calls an option."""
+    return _DELTA_OTHERWISE.get((scheme, key), _DELTA_PREFIX[scheme] + key)

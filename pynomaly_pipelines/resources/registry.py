@@ -220,10 +220,11 @@ class Registry:
         """All versions of a pipeline, newest first."""
         client, name = self._client(), pipeline_model(pipeline)
         found: list[ModelVersion] = []
-        token: str | None = None
-        while token != "":
-            page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
-            found, token = [*found, *page], page.token or ""
+        page = client.search_model_versions(f"name='{name}'", max_results=PAGE)
+        found += page
+        while page.token:
+            page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=page.token)
+            found += page
         # A search tells no aliases; the model tells them all at once.
         aliases = client.get_registered_model(name).aliases if found else {}
         versions = [_version(pipeline, one, aliases) for one in found]

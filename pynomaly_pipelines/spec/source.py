@@ -162,7 +162,7 @@ class SqlSource(AnySource):
     type: Literal["sql"]
     """Says that rows come from a database."""
     url_env: Variable
-    """Environment variable with the SQLAlchemy URL, such as `postgresql+psycopg://user:password@host/database`."""
+    """Environment variable with the SQLAlchemy URL, such as `postgresql+psycopg://reader@host/database`."""
     table: str | None = Field(default=None, min_length=1)
     """Table or view with the rows."""
     query: str | None = Field(default=None, min_length=1)

@@ -18,8 +18,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pynomaly_pipelines.automation.promotions import build_promotions
+from pynomaly_pipelines.automation.reruns import ACCEPTED
 from pynomaly_pipelines.operations.settings import Settings
-from pynomaly_pipelines.pipeline import ACCEPTED, standalone
+from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 from pynomaly_pipelines.resources.registry import CHAMPION
 from pynomaly_pipelines.stages.promotion.champions import history
