@@ -36,7 +36,7 @@ bench-quality: environment ## Measure detection quality on labelled data
 
 lock: ## Resolve pyproject.toml into requirements.lock, keeping pins that still fit (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv. Fix: pip install uv"; exit 1; }
-	@$(UV) pip compile pyproject.toml --extra examples --extra remote --extra postgres --extra sql --group dev --group docs --universal --python-version 3.11 \
+	@$(UV) pip compile pyproject.toml --all-extras --group dev --group docs --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-strip-extras --custom-compile-command "make lock" \
 		--quiet --output-file requirements.lock
 
