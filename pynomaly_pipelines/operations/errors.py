@@ -20,6 +20,16 @@ PynomalyError
 ├── RegistryError          the model registry cannot give or take what was asked
 │   └── NoChampion         a pipeline has no champion yet
 ├── TableError             the lake cannot give or take what was asked
+├── RequestError           an HTTP request breaks a rule
+│   ├── BadRequest         it cannot be read
+│   ├── NotAuthenticated   nobody, or nobody known, is asking
+│   ├── Forbidden          the caller may not do this
+│   ├── NotFound           there is no such thing, or not for this caller
+│   ├── Conflict           it does not fit the state of things
+│   ├── TooLarge           body, rows or columns are over a limit
+│   ├── UnsupportedMedia   a content type that is not understood
+│   ├── Unprocessable      it was read, and what it says breaks a rule
+│   └── TooManyRequests    over a rate limit; worth another try later
 ├── RunFailed              a run ended with an error; the message is the first one
 └── SettingsError          an environment variable or settings file breaks a rule
 
@@ -138,6 +148,47 @@ class NoChampion(RegistryError):
 
 class TableError(PynomalyError):
     code = "table-error"
+
+
+class RequestError(PynomalyError):
+    code = "request-error"
+
+
+class BadRequest(RequestError):
+    code = "request-bad"
+
+
+class NotAuthenticated(RequestError):
+    code = "request-not-authenticated"
+
+
+class Forbidden(RequestError):
+    code = "request-forbidden"
+
+
+class NotFound(RequestError):
+    code = "request-not-found"
+
+
+class Conflict(RequestError):
+    code = "request-conflict"
+
+
+class TooLarge(RequestError):
+    code = "request-too-large"
+
+
+class UnsupportedMedia(RequestError):
+    code = "request-unsupported-media"
+
+
+class Unprocessable(RequestError):
+    code = "request-unprocessable"
+
+
+class TooManyRequests(RequestError):
+    code = "request-too-many"
+    retryable = True
 
 
 class RunFailed(PynomalyError):

@@ -1,0 +1,1 @@
+"""The HTTP API over pipelines, scores, models and runs."""

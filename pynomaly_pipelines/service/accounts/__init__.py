@@ -1,0 +1,1 @@
+"""The SQL tables of accounts and what belongs to them."""

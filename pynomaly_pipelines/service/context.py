@@ -1,0 +1,55 @@
+"""What the routes of one process share, made at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeResource, RegistryResource, resources
+from pynomaly_pipelines.resources.docs import DataDocs
+from pynomaly_pipelines.resources.registry import Registry
+from pynomaly_pipelines.resources.tables import Lake
+from pynomaly_pipelines.service.settings import ServiceSettings
+
+
+@dataclass(frozen=True)
+class Service:
+    """The pipelines' stores and the service's own parts. Hangs on `app.state.service`."""
+
+    settings: ServiceSettings
+    project: Project
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The Delta tables."""
+        found = resources(self.project.settings)["lake"]
+        assert isinstance(found, LakeResource)
+        return found.open()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The MLflow registry."""
+        found = resources(self.project.settings)["registry"]
+        assert isinstance(found, RegistryResource)
+        return found.open()
+
+    @cached_property
+    def data_docs(self) -> DataDocs:
+        """The pages on validations."""
+        found = resources(self.project.settings)["data_docs"]
+        assert isinstance(found, DataDocsResource)
+        return found.open()
+
+
+def service_of(request: Request) -> Service:
+    """The parts of the process that answers this request."""
+    found: Service = request.app.state.service
+    return found
+
+
+TheService = Annotated[Service, Depends(service_of)]
+"""Parameter type of a route that needs them."""

@@ -1,0 +1,1 @@
+"""One module a noun: what a request asks -> what it is answered."""

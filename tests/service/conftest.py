@@ -1,0 +1,37 @@
+"""The application with a caller of each role, without a server in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.service.access.caller import Caller
+from pynomaly_pipelines.service.access.permissions import Role
+from pynomaly_pipelines.service.app import create_app
+from pynomaly_pipelines.service.auth.authentication import authenticate
+from pynomaly_pipelines.service.settings import ServiceSettings
+
+ClientAs = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClientAs]:
+    """`client_as(Role.USER)`: a client whose requests come from an account of that role.
+
+    More of `Caller`'s fields can be given. The pipelines are those that come with the package; the home is empty.
+    """
+    monkeypatch.setenv("PYNOMALY_HOME", str(tmp_path / "home"))
+    with ExitStack() as stack:
+
+        def make(role: Role, **caller: object) -> TestClient:
+            app = create_app(ServiceSettings(), Project.current())
+            who = Caller(account=f"the-{role}", name=f"the-{role}", role=role, **caller)  # type: ignore[arg-type]
+            app.dependency_overrides[authenticate] = lambda: who
+            return stack.enter_context(TestClient(app, raise_server_exceptions=False))
+
+        yield make
