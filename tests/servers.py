@@ -173,7 +173,9 @@ def object_storage() -> Iterator[ObjectStorage]:
     process = subprocess.Popen(
         [program, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.port={port}",
          f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
-         f"-filer.port={filer}", "-volume.max=50", "-master.volumeSizeLimitMB=64",
+         f"-filer.port={filer}", "-master.volumeSizeLimitMB=64",
+         # Each bucket takes seven volumes at its first object; none is left for an eighth bucket with fifty.
+         "-volume.max=1000",
          # These have fixed ports, on which a second server would fail.
          "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"],
         stdout=log, stderr=log, cwd=folder, start_new_session=True,

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from pynomaly_pipelines.operations.errors import TableError
 from pynomaly_pipelines.resources.tables import Lake
 from tests.end_to_end.conftest import day_of_rows
+from tests.servers import free_port
 
 COMMAND = Path(sys.executable).parent / "pynomaly"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -57,12 +57,6 @@ class Up:
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(60)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
