@@ -30,6 +30,7 @@ PynomalyError
 │   ├── UnsupportedMedia   a content type that is not understood
 │   ├── Unprocessable      it was read, and what it says breaks a rule
 │   └── TooManyRequests    over a rate limit; worth another try later
+├── DependencyUnavailable  a part we build on failed again and again and is not asked for a while; worth another try
 ├── RunFailed              a run ended with an error; the message is the first one
 └── SettingsError          an environment variable or settings file breaks a rule
 
@@ -189,6 +190,39 @@ class Unprocessable(RequestError):
 class TooManyRequests(RequestError):
     code = "request-too-many"
     retryable = True
+
+
+class DependencyUnavailable(PynomalyError):
+    """A breaker is open: the call was not made."""
+
+    code = "dependency-unavailable"
+    retryable = True
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        rule: str = "",
+        fix: str = "",
+        where: str = "",
+        dependency: str = "",
+        retry_after: float = 0.0,
+    ) -> None:
+        """`retry_after`: seconds until it is worth asking again."""
+        self.dependency = dependency
+        self.retry_after = retry_after
+        super().__init__(problem, rule=rule, fix=fix, where=where)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_unavailable, (self.problem, self.rule, self.fix, self.where, self.dependency, self.retry_after)
+
+
+def _rebuild_unavailable(
+    problem: str, rule: str, fix: str, where: str, dependency: str, retry_after: float
+) -> DependencyUnavailable:
+    return DependencyUnavailable(
+        problem, rule=rule, fix=fix, where=where, dependency=dependency, retry_after=retry_after
+    )
 
 
 class RunFailed(PynomalyError):

@@ -74,6 +74,11 @@ def variable(name: str, *, purpose: str) -> str:
     return found
 
 
+def variables(prefix: str) -> dict[str, str]:
+    """The environment variables whose names begin so."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
+
+
 def quiet_libraries() -> None:
     """Switch off telemetry and progress bars of MLflow and Great Expectations; call it before importing them.
 
