@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -56,10 +55,10 @@ class Case:
 
 
 @pytest.fixture
-def case() -> Iterator[Case]:
+def case() -> Case:
     clock, changes = Clock(), []
     rules = BreakerRules(failures=3, open_seconds=10, calls=20, rate=0.5, window_seconds=30, timeout_seconds=5)
-    yield Case(Breaker("registry", rules, on_change=changes.append, clock=clock), clock, Server(), changes)
+    return Case(Breaker("registry", rules, on_change=changes.append, clock=clock), clock, Server(), changes)
 
 
 def test_closed_it_passes_answers_and_errors_on(case: Case) -> None:
