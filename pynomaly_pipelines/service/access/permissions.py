@@ -59,6 +59,18 @@ PER_PIPELINE = frozenset(
     }
 )
 
+INSTALLATION = (
+    frozenset(Permission)
+    - PER_PIPELINE
+    - {
+        Permission.ACCESS_REQUEST,
+        Permission.KEYS_OWN,
+        Permission.HEALTH_DETAILS,
+    }
+)
+"""What shows or changes all pipelines at once, and so is not for accounts limited to some: Dagster's pages know nothing
+of grants, nor does the audit log."""
+
 _VIEWER = frozenset(
     {
         Permission.PIPELINES_READ,
@@ -72,6 +84,7 @@ _VIEWER = frozenset(
         Permission.MLFLOW_READ,
     }
 )
+# Not QUARANTINE_RELEASE, MODELS_PROMOTE and MLFLOW_WRITE: they change what is trusted. Their owners ask for a grant.
 _USER = _VIEWER | {
     Permission.SCORE,
     Permission.QUARANTINE_READ,
@@ -79,6 +92,34 @@ _USER = _VIEWER | {
     Permission.RUNS_CANCEL,
     Permission.FEEDBACK_WRITE,
     Permission.HEALTH_DETAILS,
+    Permission.DAGSTER_WRITE,
 }
 
 OF_ROLE = {Role.VIEWER: _VIEWER, Role.USER: _USER, Role.ADMIN: frozenset(Permission)}
+
+MEANING: dict[Permission, str] = {
+    Permission.PIPELINES_READ: "see pipelines, their partitions and settings",
+    Permission.SCORES_READ: "read and export scores",
+    Permission.SCORE: "have rows scored",
+    Permission.QUARANTINE_READ: "read quarantined rows",
+    Permission.QUARANTINE_RELEASE: "let quarantined rows in after all",
+    Permission.MODELS_READ: "see model versions and their evaluation",
+    Permission.MODELS_PROMOTE: "promote a model, or roll back",
+    Permission.RUNS_READ: "see runs and their progress",
+    Permission.RUNS_LAUNCH: "launch runs",
+    Permission.RUNS_CANCEL: "cancel runs",
+    Permission.INCIDENTS_READ: "see incidents",
+    Permission.FEEDBACK_WRITE: "confirm or dismiss incidents",
+    Permission.ACCESS_REQUEST: "ask for permissions or a role",
+    Permission.ACCESS_DECIDE: "approve or deny what others asked for",
+    Permission.KEYS_OWN: "make and revoke API keys of one's own",
+    Permission.USERS_MANAGE: "make, change, lock and unlock accounts",
+    Permission.GRANTS_MANAGE: "give and revoke grants",
+    Permission.AUDIT_READ: "read the audit log",
+    Permission.HEALTH_DETAILS: "see the state of each component",
+    Permission.METRICS_READ: "read the metrics",
+    Permission.DAGSTER_READ: "open Dagster's pages, read only",
+    Permission.DAGSTER_WRITE: "launch and change things on Dagster's pages",
+    Permission.MLFLOW_READ: "open MLflow's pages, read only",
+    Permission.MLFLOW_WRITE: "change things on MLflow's pages",
+}
