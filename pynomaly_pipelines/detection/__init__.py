@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pynomaly_pipelines.detection.detector import Detector
-    from pynomaly_pipelines.detection.explanation import Assessment, Explanation
+    from pynomaly_pipelines.detection.explanation import Assessment, Explanation, Scores
     from pynomaly_pipelines.detection.offered import catalogue
     from pynomaly_pipelines.detection.scorer import Scorer
     from pynomaly_pipelines.detection.series import SeriesDetector
 
-__all__ = ["Assessment", "Detector", "Explanation", "Scorer", "SeriesDetector", "catalogue"]
+__all__ = ["Assessment", "Detector", "Explanation", "Scorer", "Scores", "SeriesDetector", "catalogue"]
 
 _HOMES = {
     "Assessment": "explanation",
     "Detector": "detector",
     "Explanation": "explanation",
     "Scorer": "scorer",
+    "Scores": "explanation",
     "SeriesDetector": "series",
     "catalogue": "offered",
 }

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 import pandas as pd
 
-from pynomaly_pipelines.detection.arrays import Bools, Floats, Ints, Objects
+from pynomaly_pipelines.detection.arrays import AnyArray, Bools, Floats, Ints, Objects
 from pynomaly_pipelines.operations.errors import NotEnoughData, SignatureError
 
 Kind = Literal["numeric", "categorical", "boolean", "datetime"]
@@ -38,6 +38,9 @@ USUAL = (0.05, 0.95)
 """Quantiles between which a numeric value is called usual."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+Cells = tuple[AnyArray, ...]
+"""A scorer's columns as arrays [n] each: float64, NaN where missing (times in seconds since 1970 UTC), or texts."""
 
 # pandas' names for what a column of Python objects holds
 _INFERRED: dict[str, Kind] = {
@@ -86,15 +89,24 @@ class _Encoding(ABC):
         """Features this column becomes."""
         return self.width + (self.width > 0 and self.missing_share > 0)
 
-    def encode(self, values: pd.Series) -> Floats:
-        """float64[n, features]."""
-        body, missing = self._body(values)
+    def encode(self, cells: AnyArray) -> Floats:
+        """Cells [n], as `cells` gives them -> float64[n, features]."""
+        body, missing = self._body(cells)
         if self.features == self.width:
             return body
         return np.column_stack([body, missing.astype(np.float64)])
 
     @abstractmethod
-    def _body(self, values: pd.Series) -> tuple[Floats, Bools]: ...
+    def cells(self, values: pd.Series) -> AnyArray:
+        """The column as an array [n] of `cell_type`: float64, NaN where missing, or texts, None where missing."""
+
+    @abstractmethod
+    def _body(self, cells: AnyArray) -> tuple[Floats, Bools]: ...
+
+    @property
+    def cell_type(self) -> np.dtype[Any]:
+        """What its cells are."""
+        return np.dtype(np.float64)
 
     @abstractmethod
     def usual(self) -> str:
@@ -130,12 +142,14 @@ class Numeric(_Encoding):
     def width(self) -> int:
         return 0 if self.median is None else 1
 
-    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
-        x = _numbers(self.name, values)
-        missing = np.isnan(x)
+    def cells(self, values: pd.Series) -> Floats:
+        return _numbers(self.name, values)
+
+    def _body(self, cells: Floats) -> tuple[Floats, Bools]:
+        missing = np.isnan(cells)
         if self.median is None:
-            return np.empty((x.size, 0)), missing
-        return np.clip(np.where(missing, self.median, x), self.low, self.high)[:, None], missing
+            return np.empty((cells.size, 0)), missing
+        return np.clip(np.where(missing, self.median, cells), self.low, self.high)[:, None], missing
 
     def usual(self) -> str:
         if self.median is None:
@@ -186,12 +200,18 @@ class Categorical(_Encoding):
     def width(self) -> int:
         return 1 if self.missing_share < 1.0 else 0
 
-    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
-        keys = _keys(self.name, values)
-        missing = _absent(keys)
+    @property
+    def cell_type(self) -> np.dtype[Any]:
+        return np.dtype(object)
+
+    def cells(self, values: pd.Series) -> Objects:
+        return _keys(self.name, values)
+
+    def _body(self, cells: Objects) -> tuple[Floats, Bools]:
+        missing = _absent(cells)
         if self.width == 0:
-            return np.empty((keys.size, 0)), missing
-        codes, distinct = pd.factorize(keys)
+            return np.empty((cells.size, 0)), missing
+        codes, distinct = pd.factorize(cells)
         table = np.array([self.bits.get(str(key), self.new_bits) for key in distinct] + [self.usual_bits])
         return table[codes][:, None], missing
 
@@ -222,8 +242,14 @@ class Datetime(_Encoding):
     def width(self) -> int:
         return 2 * (self.clock + self.weekday)
 
-    def _body(self, values: pd.Series) -> tuple[Floats, Bools]:
+    def cells(self, values: pd.Series) -> Floats:
+        """Seconds since 1970 UTC."""
         seconds, missing = _seconds(self.name, values)
+        return np.where(missing, np.nan, seconds)
+
+    def _body(self, cells: Floats) -> tuple[Floats, Bools]:
+        missing = np.isnan(cells)
+        seconds = np.where(missing, 0.0, cells)
         turns = []
         if self.clock:
             turns.append(seconds % 86_400 / 86_400)
@@ -296,6 +322,27 @@ class Encoder:
 
     def encode(self, frame: pd.DataFrame) -> Floats:
         """float64[n, features], columns found by name; SignatureError for missing, doubled or retyped ones."""
+        x = self._numbers_at_once(frame)
+        return self.encode_cells(self.cells(frame)) if x is None else self._clipped(x)
+
+    def cells(self, frame: pd.DataFrame) -> Cells:
+        """The columns as arrays [n] each, in the order of the encodings; SignatureError as `encode`."""
+        self._check_columns(frame)
+        return tuple(encoding.cells(frame[encoding.name]) for encoding in self.encodings)
+
+    def encode_cells(self, cells: Cells) -> Floats:
+        """As `encode`, of arrays instead of a frame; SignatureError where one has another length or type."""
+        rows = self._check_cells(cells)
+        if self.plain is not None:
+            return self._clipped(np.column_stack(cells))
+        out = np.empty((rows, self.features))
+        place = 0
+        for encoding, column in zip(self.encodings, cells, strict=True):
+            out[:, place : place + encoding.features] = encoding.encode(column)
+            place += encoding.features
+        return out
+
+    def _check_columns(self, frame: pd.DataFrame) -> None:
         _check_frame(frame)
         missing = [e.name for e in self.encodings if e.name not in frame.columns]
         if missing:
@@ -304,23 +351,30 @@ class Encoder:
                 rule=f"The model was fitted on {', '.join(e.name for e in self.encodings)}.",
                 fix="give the frame these columns, or train again without them",
             )
-        plain = self._plain(frame)
-        if plain is not None:
-            return plain
-        out = np.empty((len(frame), self.features))
-        place = 0
-        for encoding in self.encodings:
-            out[:, place : place + encoding.features] = encoding.encode(frame[encoding.name])
-            place += encoding.features
-        return out
 
-    def _plain(self, frame: pd.DataFrame) -> Floats | None:
-        """The features at once where every column is numeric without gaps at training, and a float64 now."""
+    def _check_cells(self, cells: Cells) -> int:
+        """The number of rows. Compiled code will read these arrays by offset."""
+        shapes = {column.shape for column in cells}
+        types = [column.dtype for column in cells]
+        if len(shapes) != 1 or cells[0].ndim != 1 or types != [e.cell_type for e in self.encodings]:
+            raise SignatureError(
+                f"{len(cells)} arrays of shapes {sorted(shapes)} and types {', '.join(map(str, types))}",
+                rule=f"The model reads {len(self.encodings)} arrays of one length and of its columns' types.",
+                fix="make them with `Encoder.cells`",
+            )
+        return int(cells[0].size)
+
+    def _numbers_at_once(self, frame: pd.DataFrame) -> Floats | None:
+        """The columns float64[n, columns] where each is numeric without gaps at training, and a float64 now."""
+        self._check_columns(frame)
         if self.plain is None or not (frame.dtypes == np.float64).all():
             return None
-        medians, low, high = self.plain
         places = frame.columns.get_indexer(pd.Index([e.name for e in self.encodings]))
-        x = frame.to_numpy()[:, places]
+        return frame.to_numpy()[:, places]
+
+    def _clipped(self, x: Floats) -> Floats:
+        assert self.plain is not None
+        medians, low, high = self.plain
         return np.clip(np.where(np.isnan(x), medians, x), low, high)
 
     def usual(self) -> Objects:

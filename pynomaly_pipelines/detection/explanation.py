@@ -43,6 +43,14 @@ class Explanation:
 
 
 @dataclass(frozen=True, eq=False)
+class Scores:
+    """Raw score and score of the same n rows, float64[n] each."""
+
+    raw_score: Floats
+    score: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Assessment:
     """Raw score, score and explanation of the same n rows, computed together."""
 
@@ -59,10 +67,12 @@ class Assessment:
         return cls(raw, score, Explanation.joined([p.explanation for p in pieces]))
 
 
-def explanation(parts: Floats, names: Objects, values: list[pd.Series], usual: Objects, top: int) -> Explanation:
+def explanation(
+    parts: Floats, names: Objects, values: Sequence[pd.Series | AnyArray], usual: Objects, top: int
+) -> Explanation:
     """The `top` columns of each row.
 
-    parts: float64[n, columns] ≥ 0, what each column adds; values: the frame's columns, in the same order.
+    parts: float64[n, columns] ≥ 0, what each column adds; values: the columns as they came, in the same order.
     """
     from pynomaly_pipelines.detection.frozen import kernels
 
@@ -70,7 +80,7 @@ def explanation(parts: Floats, names: Objects, values: list[pd.Series], usual: O
     return Explanation(names[best], _cells(values, best), usual[best], shares)
 
 
-def _cells(values: list[pd.Series], best: Ints) -> Objects:
+def _cells(values: Sequence[pd.Series | AnyArray], best: Ints) -> Objects:
     """object[n, top]: of row i the cells in columns best[i], taken column by column: columns have types, rows none."""
     top = best.shape[1]
     flat = best.ravel().astype(np.min_scalar_type(len(values)))
@@ -83,7 +93,9 @@ def _cells(values: list[pd.Series], best: Ints) -> Objects:
     return chosen.reshape(best.shape)
 
 
-def _taken(column: pd.Series, rows: Ints) -> AnyArray:
+def _taken(column: pd.Series | AnyArray, rows: Ints) -> AnyArray:
+    if isinstance(column, np.ndarray):
+        return column[rows]
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column.to_numpy()[rows]
     return np.asarray(column.array[rows], dtype=object)

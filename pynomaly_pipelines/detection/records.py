@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -12,8 +12,8 @@ import pandas as pd
 from pynomaly_pipelines.detection.arrays import AnyArray, Floats
 from pynomaly_pipelines.detection.calibration import Calibration, score_of_level
 from pynomaly_pipelines.detection.card import Evidence, card
-from pynomaly_pipelines.detection.columns import Column, Encoder
-from pynomaly_pipelines.detection.explanation import Assessment, explanation
+from pynomaly_pipelines.detection.columns import Cells, Column, Encoder
+from pynomaly_pipelines.detection.explanation import Assessment, Explanation, Scores, explanation
 from pynomaly_pipelines.detection.frozen.base import Frozen, nested, restore
 from pynomaly_pipelines.detection.scorer import Scorer
 
@@ -80,19 +80,36 @@ class RecordScorer(Scorer):
         return np.concatenate([self.frozen.raw(self.encoder.encode(block)) for block in _blocks(frame)])
 
     def score(self, frame: pd.DataFrame) -> Floats:
-        return np.concatenate([self._score(block) for block in _blocks(frame)])
+        return self.scores(frame).score
 
-    def _score(self, frame: pd.DataFrame) -> Floats:
-        x = self.encoder.encode(frame)
-        return self._calibrated(x, self.frozen.raw(x))
+    def scores(self, frame: pd.DataFrame) -> Scores:
+        found = [self._scores(self.encoder.encode(block)) for block in _blocks(frame)]
+        raw, score = (np.concatenate([getattr(part, name) for part in found]) for name in ("raw_score", "score"))
+        return Scores(raw, score)
+
+    def scores_of_cells(self, cells: Cells) -> Scores:
+        """As `scores`, of arrays instead of a frame: what `Encoder.cells` makes of one, or a program by itself."""
+        return self._scores(self.encoder.encode_cells(cells))
+
+    def _scores(self, x: Floats) -> Scores:
+        raw = self.frozen.raw(x)
+        return Scores(raw, self._calibrated(x, raw))
 
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
-        return Assessment.joined([self._assess(block, top) for block in _blocks(frame)])
+        names = [column.name for column in self.columns]
+        found = []
+        for block in _blocks(frame):
+            x = self.encoder.encode(block)
+            found.append(self._assess(x, [block[name] for name in names], top))
+        return Assessment.joined(found)
 
-    def _assess(self, frame: pd.DataFrame, top: int) -> Assessment:
+    def explain_cells(self, cells: Cells, values: Sequence[AnyArray], top: int) -> Explanation:
+        """As `explain`, of arrays; values: the columns as people are to see them."""
+        return self._assess(self.encoder.encode_cells(cells), values, top).explanation
+
+    def _assess(self, x: Floats, values: Sequence[pd.Series | AnyArray], top: int) -> Assessment:
         from pynomaly_pipelines.detection.frozen import kernels
 
-        x = self.encoder.encode(frame)
         raw, contributions = self.frozen.explained(x)
         levels = self.calibration.levels_of(raw)
         parts = kernels.divided(levels, contributions, self.typical)
@@ -100,8 +117,7 @@ class RecordScorer(Scorer):
             excess = self.range.excess(x)
             levels, parts = levels + kernels.row_sums(excess), parts + excess
         names = np.array([column.name for column in self.columns], dtype=object)
-        cells = [frame[name] for name in names]
-        reasons = explanation(self._by_column(parts), names, cells, self.encoder.usual(), top)
+        reasons = explanation(self._by_column(parts), names, values, self.encoder.usual(), top)
         return Assessment(raw, score_of_level(levels), reasons)
 
     def _by_column(self, parts: Floats) -> Floats:

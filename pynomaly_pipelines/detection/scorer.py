@@ -13,7 +13,7 @@ from pynomaly_pipelines.detection import storage
 from pynomaly_pipelines.detection.arrays import AnyArray, Floats
 from pynomaly_pipelines.detection.calibration import score_at_tail
 from pynomaly_pipelines.detection.columns import Column
-from pynomaly_pipelines.detection.explanation import Assessment, Explanation
+from pynomaly_pipelines.detection.explanation import Assessment, Explanation, Scores
 from pynomaly_pipelines.operations.errors import ScorerFileError
 
 KINDS = {
@@ -74,6 +74,10 @@ class Scorer(ABC):
     @abstractmethod
     def raw_score(self, frame: pd.DataFrame) -> Floats:
         """The detector's own scores, float64[n], higher = more anomalous."""
+
+    @abstractmethod
+    def scores(self, frame: pd.DataFrame) -> Scores:
+        """Raw scores and scores together, the rows encoded once: the same bits as each by itself."""
 
     def explain(self, frame: pd.DataFrame, top: int = 3) -> Explanation:
         """The `top` columns of each row's score."""

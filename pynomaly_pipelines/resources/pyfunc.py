@@ -26,7 +26,7 @@ class ScorerModel:
         """Score rows: columns `score` in [0, 1] and `raw_score`."""
         import pandas as pd
 
-        found = self.scorer.assess(with_zones(frame), top=0)
+        found = self.scorer.scores(with_zones(frame))
         return pd.DataFrame({"score": found.score, "raw_score": found.raw_score}, index=frame.index)
 
 

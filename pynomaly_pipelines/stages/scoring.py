@@ -21,7 +21,7 @@ from pynomaly_pipelines.stages.thresholds.in_force import in_force
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pynomaly_pipelines.detection import Assessment, Explanation, Scorer
+    from pynomaly_pipelines.detection import Explanation, Scorer, Scores
 
 NOT_SHOWN = ["_source", "_row", "raw_score", "threshold", "model_version", "model_run_id", "run_id", "scored_at"]
 SOUND, UNSOUND = "sound", "no"
@@ -119,15 +119,26 @@ def assess_rows(
     found = scores_of(scorer, inputs, start)
     scores = found.score
     scored = identity.assign(score=scores, raw_score=found.raw_score, threshold=threshold)
-    scored["is_anomaly"] = np.nan_to_num(scores) > threshold
-    reasons = _reasons(spec, scorer, inputs, start, _explained(scorer, spec, scores, threshold))
+    scored["is_anomaly"] = flagged(scores, threshold)
+    explained = np.nan_to_num(scores) >= explained_from(spec, scorer, threshold)
+    reasons = _reasons(spec, scorer, inputs, start, explained)
     return scored.assign(reasons=pd.Series(reasons, index=scored.index, dtype="object"))
 
 
-def scores_of(scorer: Scorer, inputs: pd.DataFrame, start: int) -> Assessment:
+def scores_of(scorer: Scorer, inputs: pd.DataFrame, start: int) -> Scores:
     """Scores of `inputs[start:]`; what stands before is the past a series needs."""
-    found = scorer.assess(inputs, top=0)
+    found = scorer.scores(inputs)
     return replace(found, raw_score=found.raw_score[start:], score=found.score[start:])
+
+
+def flagged(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Which scores lie over the threshold, bool[n]; a point without a score does not."""
+    return np.asarray(np.nan_to_num(scores) > threshold)
+
+
+def explained_from(spec: PipelineSpec, scorer: Scorer, threshold: float) -> float:
+    """The score from which on a row gets reasons: whether it does depends on itself and the model alone."""
+    return min(threshold, float(scorer.score_at_tail(min(0.5, EXPLAINED_TAIL * spec.alert_rate))))
 
 
 def to_arrow(spec: PipelineSpec, scored: pd.DataFrame, validated: pa.Schema) -> pa.Table:
@@ -206,12 +217,6 @@ def _identity(spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame) -> pd.Da
     return points.assign(**{SERIES: frame[SERIES].to_numpy(), VALUE: frame[VALUE].to_numpy()})
 
 
-def _explained(scorer: Scorer, spec: PipelineSpec, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Which rows get reasons: it depends on the row's own score and the model alone."""
-    floor = min(threshold, float(scorer.score_at_tail(min(0.5, EXPLAINED_TAIL * spec.alert_rate))))
-    return np.asarray(np.nan_to_num(scores) >= floor)
-
-
 def _reasons(
     spec: PipelineSpec, scorer: Scorer, inputs: pd.DataFrame, start: int, wanted: np.ndarray
 ) -> list[list[dict[str, object]] | None]:
@@ -226,11 +231,12 @@ def _reasons(
         # A point is explained by its past, so the whole frame has to be there.
         explanation, places = scorer.explain(inputs, top=spec.reasons), (start + rows).tolist()
     for row, place in zip(rows, places, strict=True):
-        reasons[row] = _as_structs(explanation, place)
+        reasons[row] = as_structs(explanation, place)
     return reasons
 
 
-def _as_structs(explanation: Explanation, place: int) -> list[dict[str, object]]:
+def as_structs(explanation: Explanation, place: int) -> list[dict[str, object]]:
+    """The reasons of one row as the table of scores holds them."""
     cells = zip(
         explanation.columns[place],
         explanation.values[place],

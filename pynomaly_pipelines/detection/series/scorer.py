@@ -12,7 +12,7 @@ import pandas as pd
 from pynomaly_pipelines.detection.arrays import AnyArray, Floats, Ints
 from pynomaly_pipelines.detection.calibration import Calibration
 from pynomaly_pipelines.detection.columns import Column
-from pynomaly_pipelines.detection.explanation import Assessment, Explanation
+from pynomaly_pipelines.detection.explanation import Assessment, Explanation, Scores
 from pynomaly_pipelines.detection.frozen.base import Frozen, nested, restore
 from pynomaly_pipelines.detection.scorer import Scorer
 from pynomaly_pipelines.detection.series.card import card
@@ -97,6 +97,13 @@ class SeriesScorer(Scorer):
         for name, part, judgement in self._judged(points, causal):
             ordered[part] = self._calibrated(name, judgement.raw)
         return points.to_rows(ordered)
+
+    def scores(self, frame: pd.DataFrame) -> Scores:
+        points = read_points(frame)
+        raw, score = np.empty(len(points)), np.empty(len(points))
+        for name, part, judgement in self._judged(points):
+            raw[part], score[part] = judgement.raw, self._calibrated(name, judgement.raw)
+        return Scores(points.to_rows(raw), points.to_rows(score))
 
     def score_next(self, name: str, time: Ints, value: Floats, known: Floats) -> tuple[Floats, Floats]:
         """Scores of the points after the first m, whose own surprises `known` float64[m, PARTS] are; all own surprises.
