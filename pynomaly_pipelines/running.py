@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from pynomaly_pipelines.automation.arrivals import partition_tags, stretches
-from pynomaly_pipelines.automation.reruns import refused_partitions
+from pynomaly_pipelines.automation.failures import FAULT, refused_partitions
 from pynomaly_pipelines.operations.errors import DataError, RunFailed
+from pynomaly_pipelines.operations.faults import Fault
 from pynomaly_pipelines.operations.local_sqlite import fewer_flushes
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
 from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.spec import PipelineSpec
 
-NOT_THE_DATA = ("spec-", "settings-", "registry-", "detector-", "table-")
-"""Codes of errors that every partition would meet: looking for the one that causes them is in vain."""
+NOT_THE_DATA = (Fault.SETTING, Fault.TRANSIENT)
+"""What every partition would meet: looking for the one that causes it is in vain."""
+SAME_ERROR = 3
+"""So many partitions that fail with the same words, and none that does not: all would."""
 Progress = Callable[[str, int, int], None]
 """Called with the part that runs, partitions done and partitions in all."""
 
@@ -31,6 +34,12 @@ class Outcome:
     """Partition -> why it was refused."""
     failed: dict[str, str] = field(default_factory=dict)
     """Partition -> the error that stopped its run."""
+    succeeded: int = 0
+    """Runs that did all of their partitions."""
+
+    def always_fails(self, why: str) -> bool:
+        """Whether this error, met once more, would be met by every partition."""
+        return self.succeeded == 0 and list(self.failed.values()).count(why) >= SAME_ERROR
 
 
 class Runner:
@@ -73,9 +82,7 @@ class Runner:
         result = self._execute("train", [])
         outcome.runs.append(result.run_id)
         if not result.success:
-            raise RunFailed(
-                _why(result), rule=f"run {result.run_id} has the details", fix="mend the cause and run again"
-            )
+            raise _run_failed(result)
         self._progress("train", 1, 1)
         return outcome
 
@@ -99,15 +106,14 @@ class Runner:
         result = self._execute(part, stretch)
         outcome.runs.append(result.run_id)
         if result.success:
+            outcome.succeeded += 1
             return
         refused = refused_partitions(self._instance, result.run_id)
         if refused:
             outcome.refused |= refused
             self._rest(part, [key for key in stretch if key not in refused], result, outcome)
-        elif _code(result).startswith(NOT_THE_DATA):
-            raise RunFailed(
-                _why(result), rule=f"run {result.run_id} has the details", fix="mend the cause and run again"
-            )
+        elif _fault(result) in NOT_THE_DATA or outcome.always_fails(_why(result)):
+            raise _run_failed(result)
         elif len(stretch) == 1:
             outcome.failed[stretch[0]] = _why(result)
         else:
@@ -181,13 +187,17 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
     return next(_failures(result), f"run {result.run_id} failed")
 
 
-def _code(result: dg.ExecuteInProcessResult) -> str:
-    """The code of the product's error that failed the run; empty for others."""
+def _run_failed(result: dg.ExecuteInProcessResult) -> RunFailed:
+    return RunFailed(_why(result), rule=f"run {result.run_id} has the details", fix="mend the cause and run again")
+
+
+def _fault(result: dg.ExecuteInProcessResult) -> Fault:
+    """What kind of failure stopped a run; a step that says nothing of it has a bug."""
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.user_failure_data is not None:
             metadata = event.step_failure_data.user_failure_data.metadata
-            return str(metadata["code"].value) if "code" in metadata else ""
-    return ""
+            return Fault(str(metadata[FAULT].value)) if FAULT in metadata else Fault.DATA
+    return Fault.BUG
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:

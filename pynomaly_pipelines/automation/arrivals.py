@@ -1,11 +1,13 @@
 """New files in the landing folder -> runs that ingest, validate and, once there is a champion, score them."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from pynomaly_pipelines.automation.setting_aside import SetAside, set_aside
 from pynomaly_pipelines.operations.errors import SourceMissing
 from pynomaly_pipelines.partitions import WHOLE, Calendar
 from pynomaly_pipelines.resources.configurable import LakeResource
@@ -39,12 +41,34 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
         if len(early) == len(waiting):
             return dg.SkipReason(f"all new rows lie in the future: {', '.join(early[:3])}")
         waiting = {key: digest for key, digest in waiting.items() if key not in set(early)}
+        waiting, cursor = without_set_aside(waiting, set_aside(context.instance, spec), context.cursor)
+        if not waiting:
+            left = ", ".join(sorted(json.loads(cursor))[:3])
+            return dg.SensorResult(skip_reason=f"set aside until its data changes: {left}", cursor=cursor)
         scored = context.instance.get_latest_materialization_event(dg.AssetKey([spec.name, "champion"])) is not None
         nouns = (*spec.incoming, "validated", "quarantine", *(("scores",) if scored else ()))
         selection = [dg.AssetKey([spec.name, noun]) for noun in nouns]
-        return dg.SensorResult(run_requests=list(requests(spec, waiting, selection)))
+        return dg.SensorResult(run_requests=list(requests(spec, waiting, selection)), cursor=cursor)
 
     return arrivals
+
+
+def without_set_aside(
+    waiting: Mapping[str, str], aside: Sequence[SetAside], cursor: str | None
+) -> tuple[dict[str, str], str]:
+    """Leave out what was set aside, unless its data has changed since.
+
+    Args:
+        waiting: partition key -> digest of its files.
+        cursor: from the last look: the digests that the partitions set aside had when they were first left out.
+
+    Returns:
+        What is left, and the cursor for the next look.
+    """
+    known: dict[str, str] = json.loads(cursor) if cursor else {}
+    left_out = {entry.partition: known.get(entry.partition, waiting.get(entry.partition, "")) for entry in aside}
+    kept = {key: digest for key, digest in waiting.items() if left_out.get(key, "") != digest}
+    return kept, json.dumps(left_out)
 
 
 def not_begun(spec: PipelineSpec, keys: Iterable[str], now: datetime) -> list[str]:

@@ -1,128 +1,227 @@
-"""A failed run -> one more run of what failed, unless the failure is the data's.
+"""Runs that failed or got stuck -> what is launched again, when, and what is set aside.
 
-Steps retry transient faults themselves, and Dagster resumes runs whose worker died. This sensor is the third layer:
-it launches the failed assets again, as often as the pipeline's `automation.reruns` says. Bad data is not retried, but
-a range of partitions of which some were refused is run again without those.
+Steps retry transient faults themselves, and Dagster resumes runs whose worker died. This sensor is the third layer.
+
+| the failure | what is done |
+| --- | --- |
+| transient, or a lost process | again after `rerun_delay_seconds`, doubled each time, `reruns` times; then in halves |
+| bad data in some partitions | the others of the range are run; what was refused is reported |
+| too little memory | never at the same size: in halves |
+| a bug | not retried; a range is halved to find the partition it is about |
+| a setting | reported; every partition would meet it |
+
+A single partition that is left at the end of this is set aside, so that the queue goes on (`setting_aside`).
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from pydantic import BaseModel, ConfigDict
 
-from pynomaly_pipelines.automation.arrivals import PARTITION_TAG, RANGE_END, RANGE_START, partition_tags, stretches
-from pynomaly_pipelines.partitions import Calendar
+from pynomaly_pipelines.automation.arrivals import partition_tags, stretches
+from pynomaly_pipelines.automation.failures import ATTEMPT_TAG, OF_TAG, FailedRun, read_failure
+from pynomaly_pipelines.automation.setting_aside import observation
+from pynomaly_pipelines.automation.stuck_runs import Beat, look_for_stuck_runs
+from pynomaly_pipelines.operations.faults import Fault
 from pynomaly_pipelines.spec import PipelineSpec
 
-ATTEMPT_TAG, OF_TAG = "pynomaly/attempt", "pynomaly/rerun_of"
-ACCEPTED, READABLE = "accepted", "readable"
-REFUSED = "refused_partitions"
-BAD_DATA = "bad_data"
-NOT_RETRIED = "bad data is reported, not retried"
+LONGEST_DELAY = timedelta(hours=1)
+LOOK_BACK = timedelta(days=1)
+"""How far back the first look goes, and the length of the budget's day."""
+RERUN = "rerun"
+COMMAND = "command"
+_MOST_FAILURES = 200
+
+
+class Cursor(BaseModel):
+    """What the sensor remembers between two looks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: datetime
+    """All failures up to here are settled."""
+    settled: tuple[str, ...] = ()
+    """Runs after that which are settled too."""
+    beats: dict[str, Beat] = {}
+    """The last sign of life of each run, and when it was first seen."""
+
+    @classmethod
+    def read(cls, text: str | None, now: datetime) -> Cursor:
+        """What an earlier look left."""
+        return cls.model_validate_json(text) if text else cls(after=now - LOOK_BACK)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What comes next for one failed run."""
+
+    why: str
+    requests: Sequence[dg.RunRequest] = ()
+    aside: tuple[str, ...] = ()
+    """Partitions that are set aside."""
+    until: datetime | None = None
+    """Not settled before this time."""
+
+
+@dataclass
+class Look:
+    """What one look came to."""
+
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    observations: list[dg.AssetObservation] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 def build_reruns(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
-    """The failed-run sensor of one pipeline."""
+    """The sensor that looks after the runs of one pipeline."""
 
-    @dg.run_failure_sensor(
+    @dg.sensor(
         name=f"{spec.name}_reruns",
-        description=f"Launches failed runs of {spec.name} again, by its policy.",
+        description=f"Finds stuck runs of {spec.name}, launches failed ones again by its policy, sets poison aside.",
+        asset_selection=dg.AssetSelection.groups(spec.name),
         default_status=dg.DefaultSensorStatus.RUNNING if live else dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=15,
-        request_jobs=None,
-        monitor_all_code_locations=False,
+        tags={"pipeline": spec.name},
     )
-    def reruns(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
-        run = context.dagster_run
-        selected = planned_assets(context.instance, run.run_id, spec.name)
-        if not selected:
-            return dg.SkipReason(f"run {run.run_id} is not of {spec.name}")
-        if run.tags.get("dagster/will_retry") == "true":
-            return dg.SkipReason(f"run {run.run_id} is retried by Dagster")
-        refused = list(refused_partitions(context.instance, run.run_id))
-        if refused:
-            return _without(spec, run, selected, refused) or dg.SkipReason(NOT_RETRIED)
-        if is_bad_data(context):
-            return dg.SkipReason(NOT_RETRIED)
-        return _again(spec, run.run_id, run.tags, failed_assets(context, selected))
+    def reruns(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        now = datetime.now(UTC)
+        cursor = Cursor.read(context.cursor, now)
+        beats, lost = look_for_stuck_runs(context.instance, spec.name, cursor.beats, now)
+        look, cursor = look_at_failures(context.instance, spec, cursor.model_copy(update={"beats": beats}), now)
+        said = "; ".join([*lost, *look.said]) or "no run failed"
+        return dg.SensorResult(
+            run_requests=look.requests,
+            asset_events=look.observations,
+            skip_reason=None if look.requests else said,
+            cursor=cursor.model_dump_json(),
+        )
 
     return reruns
 
 
-def keys_of_run(spec: PipelineSpec, tags: Mapping[str, str]) -> list[str]:
-    """The partitions a run worked on, from its tags; none for the whole."""
-    if PARTITION_TAG in tags:
-        return [tags[PARTITION_TAG]]
-    if RANGE_START in tags:
-        return [part.key for part in Calendar(spec).range(tags[RANGE_START], tags[RANGE_END])]
-    return []
+def look_at_failures(
+    instance: dg.DagsterInstance, spec: PipelineSpec, cursor: Cursor, now: datetime
+) -> tuple[Look, Cursor]:
+    """Decide on every failed run that is not settled yet."""
+    filters = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE], tags={"pipeline": spec.name}, updated_after=cursor.after
+    )
+    records = instance.get_run_records(filters, limit=_MOST_FAILURES, order_by="update_timestamp", ascending=True)
+    look, settled, waiting = Look(), set(cursor.settled), False
+    after, left = cursor.after, reruns_left(instance, spec, now)
+    for record in records:
+        run = record.dagster_run
+        decision = Decision("settled") if run.run_id in settled else None
+        if decision is None:
+            decision = _decision(instance, spec, record, now, left)
+            left -= len(decision.requests)
+            look.requests += decision.requests
+            look.observations += [observation(spec, key, run.run_id, decision.why) for key in decision.aside]
+            look.said.append(f"run {run.run_id[:8]}: {decision.why}")
+        waiting = waiting or decision.until is not None
+        if decision.until is None:
+            settled.add(run.run_id)
+        if not waiting:
+            after = record.update_timestamp.replace(tzinfo=UTC)
+    known = {record.dagster_run.run_id for record in records}
+    return look, cursor.model_copy(update={"after": after, "settled": tuple(sorted(settled & known))})
 
 
-def planned_assets(instance: dg.DagsterInstance, run_id: str, pipeline: str) -> list[dg.AssetKey]:
-    """The pipeline's assets that a run set out to make; a run of a job has no asset selection of its own."""
-    planned = _assets_in(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
-    return [key for key in planned if key.path[0] == pipeline]
+def reruns_left(instance: dg.DagsterInstance, spec: PipelineSpec, now: datetime) -> int:
+    """How many more runs the pipeline's budget of a day allows."""
+    tags = {"pipeline": spec.name, "pynomaly/trigger": RERUN}
+    used = instance.get_runs_count(dg.RunsFilter(tags=tags, created_after=now - LOOK_BACK))
+    return spec.automation.rerun_budget - used
 
 
-def _assets_in(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.AssetKey]:
-    events = (record.dagster_event for record in instance.all_logs(run_id, of_type=kind))
-    return list(dict.fromkeys(event.asset_key for event in events if event is not None and event.asset_key is not None))
-
-
-def refused_partitions(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
-    """Partitions that a blocking check refused in this run, and why."""
-    found: dict[str, str] = {}
-    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
-        event = record.dagster_event
-        evaluation = event.asset_check_evaluation_data if event else None
-        if evaluation is not None and evaluation.check_name in (ACCEPTED, READABLE) and not evaluation.passed:
-            told = evaluation.metadata[REFUSED].value
-            found |= told if isinstance(told, dict) else {}
-    return found
-
-
-def is_bad_data(context: dg.RunFailureSensorContext) -> bool:
-    """Whether every failed step failed on data, not on the world."""
-    events = context.get_step_failure_events()
-    failures = [event.step_failure_data.user_failure_data for event in events]
-    return bool(failures) and all(f is not None and _says_bad_data(f.metadata) for f in failures)
-
-
-def _says_bad_data(metadata: Mapping[str, dg.MetadataValue]) -> bool:
-    return BAD_DATA in metadata and bool(metadata[BAD_DATA].value)
-
-
-def failed_assets(context: dg.RunFailureSensorContext, selected: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
-    """The assets of the run that it did not make."""
-    made = _assets_in(context.instance, context.dagster_run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION)
-    return [key for key in selected if key not in made] or list(selected)
-
-
-def _again(
-    spec: PipelineSpec, run_id: str, tags: Mapping[str, str], assets: Sequence[dg.AssetKey]
-) -> list[dg.RunRequest] | dg.SkipReason:
-    attempt = int(tags.get(ATTEMPT_TAG, "0"))
-    if attempt >= spec.automation.reruns:
-        return dg.SkipReason(
-            f"run {run_id} failed {attempt + 1} times; `automation.reruns` is {spec.automation.reruns}"
+def _decision(
+    instance: dg.DagsterInstance, spec: PipelineSpec, record: dg.RunRecord, now: datetime, left: int
+) -> Decision:
+    run = record.dagster_run
+    if run.tags.get("pynomaly/trigger") == COMMAND:
+        return Decision("a command ran it, and told its user")
+    if run.tags.get("dagster/will_retry") == "true":
+        return Decision("it is retried by Dagster")
+    failed = read_failure(instance, record, spec)
+    if failed is None:
+        return Decision(f"it made nothing of {spec.name}")
+    decision = decide(spec, failed, now)
+    if len(decision.requests) > max(0, left):
+        budget = spec.automation.rerun_budget
+        return Decision(
+            f"{decision.why}, but {budget} runs in 24 hours are the budget (`automation.rerun_budget`)",
+            until=now + timedelta(minutes=1),
         )
-    kept = {key: tags[key] for key in (PARTITION_TAG, RANGE_START, RANGE_END) if key in tags}
-    own = {"pipeline": spec.name, "pynomaly/trigger": "rerun", OF_TAG: run_id, ATTEMPT_TAG: str(attempt + 1)}
-    return [
-        dg.RunRequest(run_key=run_id, asset_selection=list(assets), tags={**kept, **own, "dagster/max_retries": "0"})
-    ]
+    return decision
 
 
-def _without(
-    spec: PipelineSpec, run: dg.DagsterRun, selected: Sequence[dg.AssetKey], refused: Sequence[str]
-) -> list[dg.RunRequest]:
+def decide(spec: PipelineSpec, failed: FailedRun, now: datetime) -> Decision:
+    """What comes next for a failure; the same answer whenever it is asked, but for the waiting."""
+    if failed.refused:
+        return _without_refused(spec, failed)
+    if failed.fault is Fault.SETTING:
+        return Decision(f"{failed.why} A setting is reported, not retried")
+    if failed.fault in (Fault.TRANSIENT, Fault.LOST) and failed.attempt < spec.automation.reruns:
+        return _again(spec, failed, now)
+    if len(failed.keys) > 1:
+        return _in_halves(spec, failed)
+    if failed.fault is Fault.DATA:
+        return Decision(f"{failed.why} Bad data is reported, not retried")
+    if not failed.keys:
+        return Decision(f"{failed.why} {_why_no_more(spec, failed)}")
+    return Decision(f"{failed.keys[0]} is set aside: {failed.why} {_why_no_more(spec, failed)}", aside=failed.keys)
+
+
+def delay(spec: PipelineSpec, attempt: int) -> timedelta:
+    """How long after its end a failed run is launched again: doubled each time, an hour at most."""
+    return min(timedelta(seconds=spec.automation.rerun_delay_seconds << attempt), LONGEST_DELAY)
+
+
+def _again(spec: PipelineSpec, failed: FailedRun, now: datetime) -> Decision:
+    due = failed.ended + delay(spec, failed.attempt)
+    times = f"attempt {failed.attempt + 1} of {spec.automation.reruns}"
+    if now < due:
+        return Decision(f"{failed.fault}: {times} at {due:%H:%M:%S}", until=due)
+    return Decision(f"{failed.fault}: {times}", [_request(failed, failed.keys, failed.attempt + 1)])
+
+
+def _in_halves(spec: PipelineSpec, failed: FailedRun) -> Decision:
+    middle = len(failed.keys) // 2
+    halves = (failed.keys[:middle], failed.keys[middle:])
+    why = f"{failed.fault}: {len(failed.keys)} partitions are run in halves, to find the one it is about"
+    # They have no more attempts of their own: what fails again is halved at once.
+    return Decision(why, [_request(failed, half, max(failed.attempt, spec.automation.reruns)) for half in halves])
+
+
+def _without_refused(spec: PipelineSpec, failed: FailedRun) -> Decision:
     """Runs of the accepted partitions of a range; none when all were refused."""
-    run_id = run.run_id
-    good = [key for key in keys_of_run(spec, run.tags) if key not in set(refused)]
-    selection = [key for key in selected if key.path[-1] != "raw"]
-    own = {"pipeline": spec.name, "pynomaly/trigger": "rerun", OF_TAG: run_id}
-    return [
-        dg.RunRequest(
-            run_key=f"{run_id}/{stretch[0]}", asset_selection=selection, tags={**own, **partition_tags(stretch)}
-        )
-        for stretch in stretches(spec, good)
-    ]
+    good = [key for key in failed.keys if key not in set(failed.refused)]
+    assets = tuple(key for key in failed.assets if key.path[-1] != "raw")
+    why = f"{len(failed.refused)} of {len(failed.keys)} partitions were refused; bad data is reported, not retried"
+    return Decision(why, [_request(failed, stretch, failed.attempt, assets) for stretch in stretches(spec, good)])
+
+
+def _request(
+    failed: FailedRun, keys: Sequence[str], attempt: int, assets: Sequence[dg.AssetKey] | None = None
+) -> dg.RunRequest:
+    pipeline = failed.assets[0].path[0]
+    own = {"pipeline": pipeline, "pynomaly/trigger": RERUN, OF_TAG: failed.run_id, ATTEMPT_TAG: str(attempt)}
+    return dg.RunRequest(
+        # The same failure never starts the same rerun twice, whoever looks.
+        run_key=f"{failed.run_id}/{keys[0]}" if keys else failed.run_id,
+        asset_selection=list(assets or failed.assets),
+        # Attempts are counted here; Dagster's own would multiply them.
+        tags={**own, **(partition_tags(keys) if keys else {}), "dagster/max_retries": "0"},
+    )
+
+
+def _why_no_more(spec: PipelineSpec, failed: FailedRun) -> str:
+    if failed.fault is Fault.MEMORY:
+        return "It is not run again at the same size"
+    if failed.fault is Fault.BUG:
+        return "A bug is reported, not retried"
+    return f"It failed {failed.attempt + 1} times; `automation.reruns` is {spec.automation.reruns}"

@@ -32,6 +32,7 @@ PynomalyError
 │   └── TooManyRequests    over a rate limit; worth another try later
 ├── DependencyUnavailable  a part we build on failed again and again and is not asked for a while; worth another try
 ├── RunFailed              a run ended with an error; the message is the first one
+├── RunSuperseded          the run was given to another process while this one was away
 └── SettingsError          an environment variable or settings file breaks a rule
 
 Whether to try again is a property of the class: bad data is reported, never retried.
@@ -227,6 +228,10 @@ def _rebuild_unavailable(
 
 class RunFailed(PynomalyError):
     code = "run-failed"
+
+
+class RunSuperseded(PynomalyError):
+    code = "run-superseded"
 
 
 class SettingsError(PynomalyError):

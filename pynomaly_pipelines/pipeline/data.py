@@ -7,8 +7,8 @@ import dagster as dg
 
 from pynomaly_pipelines import presentation
 from pynomaly_pipelines.automation import conditions
-from pynomaly_pipelines.automation.reruns import ACCEPTED, READABLE, REFUSED
-from pynomaly_pipelines.pipeline.wiring import CONTRACT_CHECK, EXPECTATIONS, RELEASED_BY, Wiring, note_of, told
+from pynomaly_pipelines.automation.failures import ACCEPTED, READABLE, REFUSED
+from pynomaly_pipelines.pipeline.wiring import CONTRACT_CHECK, EXPECTATIONS, RELEASED_BY, Wiring, fence, note_of, told
 from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeResource
 from pynomaly_pipelines.spec import PipelineSpec
 
@@ -57,8 +57,8 @@ def raw_asset(wiring: Wiring) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.ingestion import ingest
 
-        with told():
-            tables = lake.open()
+        with told(context):
+            tables = lake.open(fence(context))
             report = ingest(spec, wiring.partitions(context), tables, lake.project_folder)
         figures = {key: {"rows": n.rows, "rejected": n.rejected} for key, n in report.partitions.items()}
         presentation.counted(context, wiring.key("raw"), figures)
@@ -99,8 +99,8 @@ def aggregated_asset(wiring: Wiring) -> dg.AssetsDefinition:
     def aggregated(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.aggregation import aggregate
 
-        with told():
-            tables = lake.open()
+        with told(context):
+            tables = lake.open(fence(context))
             report = aggregate(spec, wiring.partitions(context), tables)
         presentation.counted(context, key, {name: vars(n) for name, n in report.partitions.items()})
         yield dg.MaterializeResult(
@@ -158,8 +158,8 @@ def validated_assets(wiring: Wiring) -> dg.AssetsDefinition:
         changes: dict[str, Change] = {}
         partitions = wiring.partitions(context)
         by, note = context.run.tags.get(RELEASED_BY), note_of(context.run)
-        with told():
-            tables = lake.open()
+        with told(context):
+            tables = lake.open(fence(context))
             if by is None:
                 report = validate(spec, partitions, tables, note)
             else:

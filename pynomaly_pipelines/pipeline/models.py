@@ -10,7 +10,7 @@ from pynomaly_pipelines.automation import conditions
 from pynomaly_pipelines.automation.drift import SINCE_TAG, WHY_TAG, watched
 from pynomaly_pipelines.automation.promotions import SOUND_CHECK
 from pynomaly_pipelines.operations.errors import NotEnoughData
-from pynomaly_pipelines.pipeline.wiring import GATE, Wiring, told
+from pynomaly_pipelines.pipeline.wiring import GATE, Wiring, fence, told
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 
 
@@ -39,12 +39,14 @@ def model_asset(wiring: Wiring) -> dg.AssetsDefinition:
         from pynomaly_pipelines.stages.training import train
 
         try:
-            with told(but=NotEnoughData):
-                models = registry.open()
+            with told(context, but=NotEnoughData):
+                models = registry.open(fence(context))
                 since = context.run.tags.get(SINCE_TAG)
                 if since is not None:
-                    context.log.info(forget(spec, lake.open(), since, context.run.tags.get(WHY_TAG, "drift")))
-                versions = train(spec, lake.open(), models, context.log.info)
+                    context.log.info(
+                        forget(spec, lake.open(fence(context)), since, context.run.tags.get(WHY_TAG, "drift"))
+                    )
+                versions = train(spec, lake.open(fence(context)), models, context.log.info)
         except NotEnoughData as waiting:
             # Not a failure: the pipeline waits for data. Nothing is made, so nothing downstream runs.
             context.log.warning(str(waiting))
@@ -76,9 +78,9 @@ def evaluation_asset(wiring: Wiring) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.evaluation import evaluate
 
-        with told():
-            models = registry.open()
-            report = evaluate(spec, lake.open(), models, context.log.info)
+        with told(context):
+            models = registry.open(fence(context))
+            report = evaluate(spec, lake.open(fence(context)), models, context.log.info)
         yield dg.MaterializeResult(
             asset_key=wiring.key("evaluation"), metadata=presentation.of_evaluation(models, report)
         )
@@ -118,12 +120,12 @@ def champion_asset(wiring: Wiring) -> dg.AssetsDefinition:
         from pynomaly_pipelines.stages.drift.reference import reference_of
         from pynomaly_pipelines.stages.promotion.registration import register, unsound
 
-        with told():
-            models = registry.open()
-            report = register(spec, lake.open(), models, run_id=context.run.run_id)
-            against = unsound(spec, lake.open(), models, report)
+        with told(context):
+            models = registry.open(fence(context))
+            report = register(spec, lake.open(fence(context)), models, run_id=context.run.run_id)
+            against = unsound(spec, lake.open(fence(context)), models, report)
             if report.champion is not None and watched(spec):
-                reference_of(spec, lake.open(), models, report.champion)
+                reference_of(spec, lake.open(fence(context)), models, report.champion)
         context.log.info(f"version {report.challenger.number} {report.verdict}")
         # A champion that stays is no news: nothing is scored again for it.
         if report.champion is not None and report.champion.number == report.challenger.number:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from pynomaly_pipelines import presentation
 from pynomaly_pipelines.automation import conditions
-from pynomaly_pipelines.pipeline.wiring import DRIFTS, THRESHOLD, Wiring, told
+from pynomaly_pipelines.pipeline.wiring import DRIFTS, THRESHOLD, Wiring, fence, freshness, told
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource
 
 
@@ -24,6 +24,7 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
                 kinds={"deltalake", "pyod"},
                 description="A calibrated score and the reasons for it, for each row; replaced when scored again.",
                 automation_condition=conditions.score(wiring.key("validated"), wiring.key("champion"), spec.partition),
+                freshness_policy=freshness(spec),
             )
         ],
         check_specs=[
@@ -42,8 +43,12 @@ def scores_asset(wiring: Wiring) -> dg.AssetsDefinition:
         from pynomaly_pipelines.stages.scoring import score
         from pynomaly_pipelines.stages.thresholds.budget_kept import budget_kept
 
-        with told():
-            tables, models, partitions = lake.open(), registry.open(), wiring.partitions(context)
+        with told(context):
+            tables, models, partitions = (
+                lake.open(fence(context)),
+                registry.open(fence(context)),
+                wiring.partitions(context),
+            )
             report = score(spec, partitions, tables, models, run_id=context.run.run_id)
             kept = budget_kept(spec, tables, report.version, partitions)
         figures = {key: {"rows": rows, "anomalies": found} for key, (rows, found) in report.per_partition.items()}
@@ -86,9 +91,9 @@ def drift_asset(wiring: Wiring) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from pynomaly_pipelines.stages.drift.judging import watch
 
-        with told():
-            tables = lake.open()
-            report = watch(spec, wiring.partitions(context), tables, registry.open())
+        with told(context):
+            tables = lake.open(fence(context))
+            report = watch(spec, wiring.partitions(context), tables, registry.open(fence(context)))
         presentation.counted(context, wiring.key("drift"), presentation.drift_figures(report))
         yield dg.MaterializeResult(
             asset_key=wiring.key("drift"),

@@ -4,13 +4,16 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
 from pynomaly_pipelines import __version__
-from pynomaly_pipelines.automation.reruns import BAD_DATA
-from pynomaly_pipelines.operations.errors import DataError, PynomalyError, SourceError
+from pynomaly_pipelines.automation.failures import FAULT
+from pynomaly_pipelines.automation.heartbeats import alive, refuse_if_superseded
+from pynomaly_pipelines.operations.errors import PynomalyError
+from pynomaly_pipelines.operations.faults import Fault, fault_of
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
 from pynomaly_pipelines.spec import PipelineSpec
 
@@ -109,6 +112,14 @@ def partitions_def(spec: PipelineSpec) -> dg.TimeWindowPartitionsDefinition | No
     )
 
 
+def freshness(spec: PipelineSpec) -> dg.FreshnessPolicy | None:
+    """How old scores may be, for Dagster to watch; None where the pipeline does not say."""
+    if spec.automation.freshness_hours is None:
+        return None
+    fail = timedelta(hours=spec.automation.freshness_hours)
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=fail * 0.75)
+
+
 def code_version(spec: PipelineSpec) -> str:
     """Changes with the product's version and with the pipeline's YAML, so that the UI shows what is stale."""
     return f"{__version__}-{hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:8]}"
@@ -120,21 +131,35 @@ def note_of(run: dg.DagsterRun) -> dict[str, str]:
     return {"run": run.run_id} | {name: run.tags[tag] for tag, name in tags.items() if tag in run.tags}
 
 
+def fence(context: dg.AssetExecutionContext) -> Callable[[], None]:
+    """What a step asks right before it commits: whether the run is still its own."""
+    return lambda: refuse_if_superseded(context.instance, context.run.run_id)
+
+
 @contextmanager
-def told(but: type[PynomalyError] | None = None) -> Iterator[None]:
-    """Turn the product's errors, `but` that kind, into Dagster failures that say whether trying again makes sense."""
+def told(context: dg.AssetExecutionContext, but: type[PynomalyError] | None = None) -> Iterator[None]:
+    """A step at work: alive for others to see, and its errors, `but` that kind, told with what is to be done.
+
+    Everything that stops it becomes a Dagster failure that says which kind of failure it is.
+    """
     try:
-        yield
-    except PynomalyError as error:
+        with alive(context.instance, context.run.run_id):
+            yield
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except Exception as error:
         if but is not None and isinstance(error, but):
             raise
-        _fail(error)
+        raise _failure(error) from error
 
 
-def _fail(error: PynomalyError) -> NoReturn:
-    bad_data = isinstance(error, DataError | SourceError) and not error.retryable
-    raise dg.Failure(
-        description=str(error),
-        metadata={"code": error.code, "rule": error.rule, "fix": error.fix, BAD_DATA: bad_data},
-        allow_retries=error.retryable,
-    ) from error
+def _failure(error: Exception) -> dg.Failure:
+    fault = fault_of(error)
+    metadata: dict[str, str] = {FAULT: fault.value}
+    if isinstance(error, PynomalyError):
+        metadata |= {"code": error.code, "rule": error.rule, "fix": error.fix}
+        description = str(error)
+    else:
+        metadata |= {"error": type(error).__name__}
+        description = f"{type(error).__name__}: {error}"
+    return dg.Failure(description=description, metadata=metadata, allow_retries=fault is Fault.TRANSIENT)

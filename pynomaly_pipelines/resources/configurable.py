@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -19,9 +20,9 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     project: str
     storage_options: dict[str, str] = {}  # noqa: RUF012 (pydantic copies defaults)
 
-    def open(self) -> Lake:
-        """The lake."""
-        return Lake(self.root, dict(self.storage_options) or None)
+    def open(self, before_commit: Callable[[], None] = lambda: None) -> Lake:
+        """The lake; `before_commit` may stop its commits by raising."""
+        return Lake(self.root, dict(self.storage_options) or None, before_commit)
 
     @property
     def project_folder(self) -> Path:
@@ -37,9 +38,10 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     ui: str = ""
     cache: str = ""
 
-    def open(self) -> Registry:
-        """The registry."""
-        return Registry(self.tracking_uri, self.artifacts, self.ui, Path(self.cache) if self.cache else None)
+    def open(self, before_write: Callable[[], None] = lambda: None) -> Registry:
+        """The registry; `before_write` may stop registrations and promotions by raising."""
+        cache = Path(self.cache) if self.cache else None
+        return Registry(self.tracking_uri, self.artifacts, self.ui, cache, before_write)
 
 
 class DataDocsResource(dg.ConfigurableResource):  # type: ignore[type-arg]

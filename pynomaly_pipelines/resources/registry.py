@@ -10,7 +10,7 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,17 +91,27 @@ class TrainedModel:
 class Registry:
     """The MLflow tracking store and model registry of a deployment."""
 
-    def __init__(self, tracking_uri: str, artifacts: str, ui: str = "", cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        tracking_uri: str,
+        artifacts: str,
+        ui: str = "",
+        cache: Path | None = None,
+        before_write: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before_write` is called before a version is registered or an alias moved, and stops it by raising."""
         self.tracking_uri = tracking_uri
         self.artifacts = artifacts
         self.ui = ui.rstrip("/")
         self._cache = cache
+        self._before_write = before_write
 
     # ------------------------------------------------------------------------------------------------ writing
 
     def register(self, pipeline: str, model: TrainedModel) -> Version:
         """Log one trained model as one run, and register it as the pipeline's next version."""
         client = self._client()
+        self._before_write()
         run_id = self._start_run(client, pipeline, model)
         try:
             self._log_run(client, run_id, model)
@@ -152,6 +162,7 @@ class Registry:
 
     def point(self, alias: str, version: Version) -> None:
         """Make an alias name this version."""
+        self._before_write()
         self._client().set_registered_model_alias(pipeline_model(version.pipeline), alias, str(version.number))
 
     def unpoint(self, alias: str, pipeline: str) -> None:

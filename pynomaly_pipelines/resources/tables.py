@@ -44,9 +44,16 @@ class Commit:
 class Lake:
     """The Delta tables of a deployment, at `root/<pipeline>/<noun>`; `root` is a local folder or a URL."""
 
-    def __init__(self, root: str, storage_options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        storage_options: dict[str, str] | None = None,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before_commit` is called right before each commit, and stops it by raising."""
         self.root = root.rstrip("/") or root
         self._options = storage_options
+        self._before_commit = before_commit
 
     # ---------------------------------------------------------------------------------------------- writing
 
@@ -114,6 +121,7 @@ class Lake:
 
         def commit() -> Commit:
             latest = self._require(pipeline, noun)
+            self._before_commit()
             version = commit_partitions(latest, PARTITION, partitions, written)
             return Commit(version, sum(file.rows for file in written), self.uri(pipeline, noun))
 
@@ -186,6 +194,8 @@ class Lake:
         from deltalake import CommitProperties, write_deltalake
 
         said = CommitProperties(custom_metadata=dict(note)) if note else None
+        # The table was opened before: who commits to it between this and the write is met as a conflict.
+        self._before_commit()
         if predicate is None:
             write_deltalake(table, data, mode="append", schema_mode="merge", commit_properties=said)
         else:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import (
     Field,
+    PositiveFloat,
     PositiveInt,
 )
 
@@ -28,7 +29,13 @@ class Automation(Strict):
     """Train a challenger at these times (UTC)."""
     retries: Annotated[int, Field(ge=0, le=10)] = 3
     """How often a step is tried again after a transient fault."""
-    reruns: Annotated[int, Field(ge=0, le=5)] = 1
-    """How often a failed run is launched again by the failed-run sensor."""
+    reruns: Annotated[int, Field(ge=0, le=10)] = 3
+    """How often a run that failed on a transient fault is launched again by the failed-run sensor."""
+    rerun_delay_seconds: PositiveInt = 60
+    """Wait before the first of these; doubled each time, an hour at most."""
+    rerun_budget: Annotated[int, Field(ge=0)] = 50
+    """Most runs of the failed-run sensor in 24 hours."""
+    freshness_hours: PositiveFloat | None = None
+    """Scores older than this make the freshness of `scores` fail, and warn after three quarters of it."""
     partitions_per_run: PositiveInt = 31
     """Most partitions one run works on; what bounds a backfill's memory."""

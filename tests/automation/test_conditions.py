@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from pynomaly_pipelines.automation.reruns import ACCEPTED
+from pynomaly_pipelines.automation.failures import ACCEPTED
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.spec import PipelineSpec

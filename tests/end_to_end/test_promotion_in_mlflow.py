@@ -17,8 +17,8 @@ import dagster as dg
 import pytest
 from mlflow.tracking import MlflowClient
 
+from pynomaly_pipelines.automation.failures import ACCEPTED
 from pynomaly_pipelines.automation.promotions import build_promotions
-from pynomaly_pipelines.automation.reruns import ACCEPTED
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource

@@ -1,0 +1,125 @@
+"""Runs whose process vanished: found by their silence, marked, and their late processes refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from pynomaly_pipelines.automation import heartbeats
+from pynomaly_pipelines.automation.heartbeats import BEAT_TAG, alive, refuse_if_superseded
+from pynomaly_pipelines.automation.stuck_runs import LEASE, Beat, look_for_stuck_runs
+from pynomaly_pipelines.operations.errors import RunSuperseded
+from pynomaly_pipelines.resources.tables import PARTITION, Lake
+
+NOON = datetime(2025, 3, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def started(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
+    @dg.job
+    def nothing() -> None: ...
+
+    return instance.create_run_for_job(nothing, status=status, tags={"pipeline": "sales"}).run_id
+
+
+def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
+
+
+def test_tick_by_tick_a_silent_run_is_given_up_after_its_lease(instance: dg.DagsterInstance) -> None:
+    run_id = started(instance)
+    beats: dict[str, Beat] = {}
+    for seconds in range(0, int(LEASE.total_seconds()), 15):
+        beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + timedelta(seconds=seconds))
+        assert said == []
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.STARTED
+    beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + LEASE)
+    assert "no sign of life for 90 s" in said[0]
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.FAILURE
+    assert beats == {}
+
+
+def test_a_run_that_beats_lives_whatever_its_clock_says(instance: dg.DagsterInstance) -> None:
+    run_id, beats = started(instance), dict[str, Beat]()
+    for minute in range(60):
+        # Its clock is a year behind, and steps back.
+        instance.add_run_tags(run_id, {BEAT_TAG: f"{1_700_000_000 - minute} elsewhere 1"})
+        beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + timedelta(minutes=minute))
+        assert said == []
+
+
+def test_a_canceling_run_without_a_process_is_canceled(instance: dg.DagsterInstance) -> None:
+    run_id = started(instance, dg.DagsterRunStatus.CANCELING)
+    beats, _ = look_for_stuck_runs(instance, "sales", {}, NOON)
+    look_for_stuck_runs(instance, "sales", beats, NOON + LEASE)
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELED
+
+
+def test_runs_of_others_are_not_looked_at(instance: dg.DagsterInstance) -> None:
+    run_id = started(instance)
+    beats, _ = look_for_stuck_runs(instance, "flights", {}, NOON)
+    assert beats == {}
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.STARTED
+
+
+def test_a_step_at_work_beats_and_stops(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+    import time
+
+    monkeypatch.setattr(heartbeats, "INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(time, "time", iter(range(10_000)).__next__)
+    run_id, seen = started(instance), set[str]()
+    with alive(instance, run_id):
+        deadline = time.monotonic() + 20
+        while len(seen) < 3 and time.monotonic() < deadline:
+            run = instance.get_run_by_id(run_id)
+            assert run is not None
+            seen.add(run.tags[BEAT_TAG])
+            time.sleep(0.01)
+    assert len(seen) >= 3
+    assert not [t for t in threading.enumerate() if t.name.startswith("heartbeat")]
+
+
+def test_a_process_that_wakes_up_too_late_commits_nothing(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    run_id = started(instance)
+    lake = Lake(str(tmp_path), before_commit=lambda: refuse_if_superseded(instance, run_id))
+    rows = pa.table({PARTITION: ["2025-03-01"], "amount": [1.0]})
+    lake.replace("sales", "raw", ["2025-03-01"], rows)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_failed(run, message="given up")
+    with pytest.raises(RunSuperseded, match="FAILURE for everybody else"):
+        lake.replace("sales", "raw", ["2025-03-01"], pa.table({PARTITION: ["2025-03-01"], "amount": [2.0]}))
+    with pytest.raises(RunSuperseded):
+        lake.append("sales", "log", rows)
+    assert Lake(str(tmp_path)).read("sales", "raw").column("amount").to_pylist() == [1.0]
+
+
+def test_a_writer_between_the_question_and_the_write_is_met_as_a_conflict(tmp_path: Path) -> None:
+    """The fence lets it through, then it sleeps: the table has moved on, and the question is asked again."""
+    other, asked = Lake(str(tmp_path)), list[int]()
+    first = pa.table({PARTITION: ["2025-03-01"], "amount": [1.0]})
+    other.replace("sales", "raw", ["2025-03-01"], first)
+
+    def sleeps() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise RunSuperseded("the run was given to another process")
+        other.replace("sales", "raw", ["2025-03-01"], pa.table({PARTITION: ["2025-03-01"], "amount": [2.0]}))
+
+    zombie = Lake(str(tmp_path), before_commit=sleeps)
+    with pytest.raises(RunSuperseded):
+        zombie.replace("sales", "raw", ["2025-03-01"], pa.table({PARTITION: ["2025-03-01"], "amount": [3.0]}))
+    assert other.read("sales", "raw").column("amount").to_pylist() == [2.0]
