@@ -25,12 +25,18 @@ PynomalyError
 │   ├── NotAuthenticated   nobody, or nobody known, is asking
 │   ├── Forbidden          the caller may not do this
 │   ├── NotFound           there is no such thing, or not for this caller
+│   ├── MethodNotAllowed   there is such a thing, and it does not take this method
+│   ├── NotAcceptable      no form of it that the caller takes
+│   ├── ReadTimedOut       head or body did not arrive in time; worth another try
 │   ├── Conflict           it does not fit the state of things
 │   ├── TooLarge           body, rows or columns are over a limit
-│   ├── UnsupportedMedia   a content type that is not understood
+│   ├── HeadersTooLarge    too many headers, or too long ones
+│   ├── UnsupportedMedia   a content type or encoding that is not understood
 │   ├── Unprocessable      it was read, and what it says breaks a rule
 │   └── TooManyRequests    over a rate limit; worth another try later
 ├── DependencyUnavailable  a part we build on failed again and again and is not asked for a while; worth another try
+├── TookTooLong            an answer was not ready in time; worth another try
+├── Unforeseen             a fault of the product itself, or of a library, that nobody thought of
 ├── RunFailed              a run ended with an error; the message is the first one
 ├── RunSuperseded          the run was given to another process while this one was away
 └── SettingsError          an environment variable or settings file breaks a rule
@@ -172,12 +178,29 @@ class NotFound(RequestError):
     code = "request-not-found"
 
 
+class MethodNotAllowed(RequestError):
+    code = "request-method"
+
+
+class NotAcceptable(RequestError):
+    code = "request-not-acceptable"
+
+
+class ReadTimedOut(RequestError):
+    code = "request-timed-out"
+    retryable = True
+
+
 class Conflict(RequestError):
     code = "request-conflict"
 
 
 class TooLarge(RequestError):
     code = "request-too-large"
+
+
+class HeadersTooLarge(RequestError):
+    code = "request-headers-too-large"
 
 
 class UnsupportedMedia(RequestError):
@@ -224,6 +247,15 @@ def _rebuild_unavailable(
     return DependencyUnavailable(
         problem, rule=rule, fix=fix, where=where, dependency=dependency, retry_after=retry_after
     )
+
+
+class TookTooLong(PynomalyError):
+    code = "took-too-long"
+    retryable = True
+
+
+class Unforeseen(PynomalyError):
+    code = "unforeseen"
 
 
 class RunFailed(PynomalyError):

@@ -7,19 +7,36 @@ from fastapi import APIRouter, FastAPI
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.service.context import Service
+from pynomaly_pipelines.service.lifespan import lifespan
+from pynomaly_pipelines.service.middleware import add_middleware
+from pynomaly_pipelines.service.openapi import describe, operation_id
 from pynomaly_pipelines.service.problems import handle_problems
 from pynomaly_pipelines.service.routes import pipelines
 from pynomaly_pipelines.service.settings import ServiceSettings
 
 ROUTERS: tuple[APIRouter, ...] = (pipelines.router,)
-"""One a noun, in the order of the API's description."""
+"""One a noun, in the order of the API's description; each under /v1."""
 
 
 def create_app(settings: ServiceSettings | None = None, project: Project | None = None) -> FastAPI:
     """The application, ready to be served."""
-    app = FastAPI(title="Pynomaly Pipelines", version=__version__)
-    app.state.service = Service(settings or ServiceSettings(), project or Project.current())
+    chosen = settings or ServiceSettings()
+    app = FastAPI(
+        title="Pynomaly Pipelines",
+        version=__version__,
+        summary="Pipelines, scores, models and runs over HTTP.",
+        lifespan=lifespan,
+        generate_unique_id_function=operation_id,
+        # Swagger's and ReDoc's pages load from elsewhere; `routes.docs` has our own.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = Service(chosen, project or Project.current())
     handle_problems(app)
+    describe(app)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
+    add_middleware(app, chosen)
     return app

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from pynomaly_pipelines.operations.health import Health, process_health
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeResource, RegistryResource, resources
 from pynomaly_pipelines.resources.docs import DataDocs
@@ -18,10 +19,18 @@ from pynomaly_pipelines.service.settings import ServiceSettings
 
 @dataclass(frozen=True)
 class Service:
-    """The pipelines' stores and the service's own parts. Hangs on `app.state.service`."""
+    """The pipelines' stores and the service's own parts, each made when it is first asked for.
+
+    Hangs on `app.state.service`. A part that needs a start and a stop has an entry in `lifespan.PARTS` as well.
+    """
 
     settings: ServiceSettings
     project: Project
+
+    @cached_property
+    def health(self) -> Health:
+        """The checks and the phase of this process."""
+        return process_health()
 
     @cached_property
     def lake(self) -> Lake:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Network = str
 
 
 class ServiceSettings(BaseSettings):
@@ -15,9 +18,75 @@ class ServiceSettings(BaseSettings):
 
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    workers: Annotated[int, Field(ge=1, le=64, description="Processes that answer requests.")] = 1
+    tls_certificate: Annotated[
+        str, Field(description="PEM file of the certificate chain; empty: no TLS, a proxy in front does it.")
+    ] = ""
+    tls_key: Annotated[str, Field(description="PEM file of the certificate's private key.")] = ""
+
     database_url: Annotated[
         str, Field(description="SQLAlchemy URL of the accounts' database; empty: an SQLite file in the home.")
     ] = ""
     dagster_url: Annotated[str, Field(description="Address of the Dagster webserver, to launch runs.")] = (
         "http://127.0.0.1:3000"
     )
+
+    # Who may reach it, and through what.
+    trusted_hosts: Annotated[
+        tuple[str, ...],
+        Field(description="Names a request may give as its host, without port; `*.example.org` takes subdomains."),
+    ] = ("localhost", "127.0.0.1", "[::1]")
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Field(description="Networks (CIDR) whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description="Origins whose pages may call the API from a browser; none by default.")
+    ] = ()
+    docs: Annotated[bool, Field(description="Whether /docs, /openapi.json and /problems are shown to everybody.")] = (
+        True
+    )
+    metrics_access: Annotated[
+        Literal["permission", "open", "off"],
+        Field(description="/metrics asks for the permission `metrics:read`, answers everybody, or is not there."),
+    ] = "permission"
+
+    # Bounds of one request.
+    header_limit: Annotated[int, Field(ge=8, description="Headers of a request.")] = 100
+    header_limit_bytes: Annotated[int, Field(ge=1024, description="All headers of a request together.")] = 32_768
+    body_limit_bytes: Annotated[int, Field(ge=1024, description="Body of a request.")] = 10_485_760
+    header_timeout_seconds: Annotated[Seconds, Field(description="Until the head of a request has arrived.")] = 10.0
+    body_timeout_seconds: Annotated[Seconds, Field(description="Until the body of a request has arrived.")] = 20.0
+    request_timeout_seconds: Annotated[
+        Seconds, Field(description="Until the answer to a request begins; streams may take longer to end.")
+    ] = 60.0
+    write_timeout_seconds: Annotated[
+        Seconds, Field(description="How long a client may read nothing of its answer.")
+    ] = 30.0
+    keep_alive_seconds: Annotated[Seconds, Field(description="How long an idle connection is kept open.")] = 15.0
+    connection_limit: Annotated[
+        int, Field(ge=16, description="Open connections of a worker; beyond it those that wait longest are closed.")
+    ] = 4096
+
+    # How it ends.
+    pre_stop_seconds: Annotated[
+        float, Field(ge=0, description="How long it serves on after SIGTERM, not ready, until balancers have noticed.")
+    ] = 0.0
+    drain_seconds: Annotated[
+        Seconds, Field(description="How long requests at work may take to end; what is left is cut off.")
+    ] = 25.0
+    stop_seconds: Annotated[Seconds, Field(description="How long closing pools and flushing may take after that.")] = (
+        5.0
+    )
+
+    # What it says of itself.
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least important events that are logged.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "text"], Field(description="One JSON object a line, or lines to be read in a terminal.")
+    ] = "json"
+    trace_ratio: Annotated[float, Field(ge=0, le=1, description="Share of requests that are traced.")] = 0.01
+    otlp_url: Annotated[
+        str, Field(description="Address traces are sent to by OTLP over HTTP (`…/v1/traces`); empty: nowhere.")
+    ] = ""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 
 from pynomaly_pipelines import specfile
+from pynomaly_pipelines.service import bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
 from pynomaly_pipelines.service.context import TheService
 
-router = APIRouter(prefix="/pipelines", tags=["pipelines"])
+router = bodies.router("/pipelines", "pipelines")
 
 
 class PipelineSummary(BaseModel):

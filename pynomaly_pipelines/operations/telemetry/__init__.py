@@ -1,0 +1,1 @@
+"""What the product says of itself while it runs: logs, metrics, traces."""
