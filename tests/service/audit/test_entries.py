@@ -61,10 +61,10 @@ def test_text_from_outside_cannot_forge_a_line(outside: str, kept: str) -> None:
 def test_details_hold_no_secrets() -> None:
     text = details_text(
         {
-            "new_password": "correct horse",
+            "new_password": "correct horse",  # pragma: allowlist secret
             "refresh_token": "abc",
             "Authorization": "Bearer x",
-            "client_secret": "s",  # pragma: allowlist secret
+            "client_secret": "s",
             "role": "user",
             "count": 3,
             "rate": float("nan"),
