@@ -214,6 +214,8 @@ class Unprocessable(RequestError):
 class TooManyRequests(RequestError):
     code = "request-too-many"
     retryable = True
+    retry_after: float = 0.0
+    """Seconds until it is worth asking again."""
 
 
 class DependencyUnavailable(PynomalyError):

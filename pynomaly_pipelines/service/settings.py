@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
 Network = str
+RATE = r"^[1-9][0-9]{0,8}/[1-9][0-9]{0,5}$"
 
 
 class ServiceSettings(BaseSettings):
@@ -90,3 +91,24 @@ class ServiceSettings(BaseSettings):
     otlp_url: Annotated[
         str, Field(description="Address traces are sent to by OTLP over HTTP (`…/v1/traces`); empty: nowhere.")
     ] = ""
+
+    # How often a client and an account may ask.
+    rate_login: Annotated[
+        str, Field(pattern=RATE, description="Logins a client address may try, as `requests/seconds`.")
+    ] = "20/60"
+    rate_score: Annotated[
+        str, Field(pattern=RATE, description="Scoring requests of a client address, and of an account.")
+    ] = "60000/60"
+    rate_read: Annotated[str, Field(pattern=RATE, description="Other reading requests, likewise.")] = "1200/60"
+    rate_write: Annotated[str, Field(pattern=RATE, description="Other changing requests, likewise.")] = "240/60"
+    rate_pages: Annotated[
+        str, Field(pattern=RATE, description="Requests for Dagster's and MLflow's pages that nginx asks about.")
+    ] = "12000/60"
+    rate_most_clients: Annotated[
+        int,
+        Field(ge=100, description="Clients and accounts whose rates are kept; the one seen longest ago goes first."),
+    ] = 50_000
+    rate_login_without_redis: Annotated[
+        Literal["refuse", "count here"],
+        Field(description="What becomes of logins while that Redis does not answer."),
+    ] = "refuse"

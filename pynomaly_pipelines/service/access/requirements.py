@@ -15,6 +15,7 @@ from pynomaly_pipelines.operations.errors import Forbidden, NotFound
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.auth.authentication import authenticate
+from pynomaly_pipelines.service.rates.middleware import count_account
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 
@@ -32,9 +33,11 @@ def require(
         NotAuthenticated: nobody, or nobody known, is asking.
         Forbidden: the caller lacks the permission.
         NotFound: the caller does not see that pipeline.
+        TooManyRequests: the account is over its limit.
     """
 
     async def let_in(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+        count_account(request, caller)
         name = request.path_params.get(pipeline)
         if name is None and somewhere and caller.may_somewhere(permission):
             return caller
@@ -68,12 +71,14 @@ def _why_not(caller: Caller, permission: Permission) -> str:
     return f"the role {caller.role.value!r} does not have it, and no grant gives it"
 
 
-async def require_account(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+async def require_account(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
     """Whoever is logged in, for what concerns the own account only.
 
     Raises:
         NotAuthenticated: nobody, or nobody known, is asking.
+        TooManyRequests: the account is over its limit.
     """
+    count_account(request, caller)
     return caller
 
 

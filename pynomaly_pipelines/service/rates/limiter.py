@@ -1,0 +1,63 @@
+"""Class, key -> let in or refused, with the headers that tell of it.
+
+Header fields: draft-ietf-httpapi-ratelimit-headers-10, `RateLimit-Policy` and `RateLimit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pynomaly_pipelines.operations.errors import TooManyRequests
+from pynomaly_pipelines.service.rates.rules import Kind
+from pynomaly_pipelines.service.rates.shared import SharedWindows
+from pynomaly_pipelines.service.rates.windows import Count, Limit, Windows
+
+
+@dataclass(frozen=True)
+class RateLimiter:
+    """The limits of a process, and what was counted for them."""
+
+    limits: dict[Kind, Limit]
+    windows: Windows
+    shared: SharedWindows | None = None
+    """Where several processes count together."""
+
+    async def client(self, kind: Kind, key: str) -> Count:
+        """Count a request of a client address.
+
+        Raises:
+            DependencyUnavailable: a login, and the shared counters do not answer.
+        """
+        if kind is Kind.LOGIN and self.shared is not None:
+            return await self.shared.strict(kind, key, self.limits[kind])
+        return self._counted(kind, f"client {key}")
+
+    def account(self, kind: Kind, account: str) -> Count:
+        """Count a request of an account."""
+        return self._counted(kind, f"account {account}")
+
+    def _counted(self, kind: Kind, key: str) -> Count:
+        elsewhere = self.shared.elsewhere(kind, key, self.limits[kind]) if self.shared is not None else 0
+        count = self.windows.hit(kind, key, self.limits[kind], elsewhere)
+        if self.shared is not None and count.allowed:
+            self.shared.tell(kind, key, self.limits[kind])
+        return count
+
+    def headers(self, kind: Kind, count: Count) -> list[tuple[bytes, bytes]]:
+        """The header fields on where a client or an account stands."""
+        limit = self.limits[kind]
+        return [
+            (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (kind.encode(), limit.requests, limit.seconds)),
+            (b"ratelimit", b'"%s";r=%d;t=%d' % (kind.encode(), count.remaining, count.reset_seconds)),
+        ]
+
+    def refusal(self, kind: Kind, count: Count, who: str) -> TooManyRequests:
+        """The error for a request over the limit."""
+        limit = self.limits[kind]
+        error = TooManyRequests(
+            f"{who} sent more than {limit.requests} {kind.value} requests in {limit.seconds} seconds",
+            rule=f"PYNOMALY_SERVICE_RATE_{kind.upper()}={limit.requests}/{limit.seconds}",
+            fix=f"try again in {count.reset_seconds} seconds; the `Retry-After` header says when",
+        )
+        error.retry_after = count.reset_seconds
+        return error
