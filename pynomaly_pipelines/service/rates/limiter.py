@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pynomaly_pipelines.operations.errors import TooManyRequests
-from pynomaly_pipelines.service.rates.rules import Kind
+from pynomaly_pipelines.service.rates.rules import Kind, limits
 from pynomaly_pipelines.service.rates.shared import SharedWindows
 from pynomaly_pipelines.service.rates.windows import Count, Limit, Windows
+from pynomaly_pipelines.service.settings import ServiceSettings
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,8 @@ class RateLimiter:
         )
         error.retry_after = count.reset_seconds
         return error
+
+
+def limiter(settings: ServiceSettings, shared: SharedWindows | None = None) -> RateLimiter:
+    """The limiter of a process by its settings."""
+    return RateLimiter(limits(settings), Windows(settings.rate_most_clients), shared)
