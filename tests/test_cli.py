@@ -625,3 +625,26 @@ def test_a_backtest_writes_its_report_and_changes_nothing(mine: Shell) -> None:
     assert mine.fine("models", "orders") == models
     result = mine("backtest", "orders", "--retrain", "sometimes")
     assert "'sometimes' is neither daily, weekly, monthly, never nor a cron expression" in result.stderr
+
+
+def test_a_partition_that_was_set_aside_is_listed_and_taken_back(tmp_path: Path, registry: Path) -> None:
+    from pynomaly_pipelines.automation.setting_aside import observation
+    from pynomaly_pipelines.project import Project
+
+    shell = project(tmp_path, registry)
+    shell.pipeline("orders", ORDERS)
+    assert shell.fine("aside", "orders") == "no partition of orders is set aside\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYNOMALY_PROJECT", str(tmp_path))
+        patch.chdir(tmp_path)
+        found = Project.current()
+        instance = found.instance()
+        instance.report_runless_asset_event(
+            observation(found.pipeline("orders"), DAYS[0], "0123456789", "it ran out of memory")
+        )
+    told = shell.fine("aside", "orders")
+    assert DAYS[0] in told
+    assert "it ran out of memory" in told
+    assert f"partition '{DAYS[1]}' of 'orders' is not set aside" in shell.error("aside", "orders", "--retry", DAYS[1])
+    assert "taken back" in shell.fine("aside", "orders", "--retry", DAYS[0])
+    assert shell.fine("aside", "orders") == "no partition of orders is set aside\n"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from pynomaly_pipelines.automation.setting_aside import SetAside, set_aside
+from pynomaly_pipelines.automation.setting_aside import SetAside, releases, set_aside
 from pynomaly_pipelines.operations.errors import SourceMissing
 from pynomaly_pipelines.partitions import WHOLE, Calendar
 from pynomaly_pipelines.resources.configurable import LakeResource
@@ -41,6 +41,8 @@ def build_arrivals(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
         if len(early) == len(waiting):
             return dg.SkipReason(f"all new rows lie in the future: {', '.join(early[:3])}")
         waiting = {key: digest for key, digest in waiting.items() if key not in set(early)}
+        taken_back = releases(context.instance, spec)
+        waiting = {key: digest + taken_back.get(key, "") for key, digest in waiting.items()}
         waiting, cursor = without_set_aside(waiting, set_aside(context.instance, spec), context.cursor)
         if not waiting:
             left = ", ".join(sorted(json.loads(cursor))[:3])

@@ -17,22 +17,21 @@ from contextlib import contextmanager
 import dagster as dg
 
 from pynomaly_pipelines.operations.errors import RunSuperseded
+from pynomaly_pipelines.operations.faults import Fault, fault_of
 
 BEAT_TAG = "pynomaly/heartbeat"
-INTERVAL_SECONDS = 15.0
 
 _last: dict[str, float] = {}
 
 
 @contextmanager
-def alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Signs of life while the block works: one at once, if the last is old, and then at each interval."""
+def alive(instance: dg.DagsterInstance, run_id: str, seconds: float) -> Iterator[None]:
+    """Signs of life while the block works: one at once, if the last is `seconds` old, and then at that interval."""
     ended = threading.Event()
-    if time.monotonic() - _last.get(run_id, -INTERVAL_SECONDS) >= INTERVAL_SECONDS:
+    if time.monotonic() - _last.get(run_id, -seconds) >= seconds:
         _beat(instance, run_id)
-    thread = threading.Thread(
-        target=_beats, args=(instance, run_id, ended), name=f"heartbeat {run_id[:8]}", daemon=True
-    )
+    name = f"heartbeat {run_id[:8]}"
+    thread = threading.Thread(target=_beats, args=(instance, run_id, seconds, ended), name=name, daemon=True)
     thread.start()
     try:
         yield
@@ -56,9 +55,14 @@ def refuse_if_superseded(instance: dg.DagsterInstance, run_id: str) -> None:
         )
 
 
-def _beats(instance: dg.DagsterInstance, run_id: str, ended: threading.Event) -> None:
-    while not ended.wait(INTERVAL_SECONDS):
-        _beat(instance, run_id)
+def _beats(instance: dg.DagsterInstance, run_id: str, seconds: float, ended: threading.Event) -> None:
+    while not ended.wait(seconds):
+        try:
+            _beat(instance, run_id)
+        except Exception as error:
+            # A database that is away for a while must not make this run look dead for good.
+            if fault_of(error) is not Fault.TRANSIENT:
+                raise
 
 
 def _beat(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -25,8 +25,9 @@ from pydantic import BaseModel, ConfigDict
 from pynomaly_pipelines.automation.arrivals import partition_tags, stretches
 from pynomaly_pipelines.automation.failures import ATTEMPT_TAG, OF_TAG, FailedRun, read_failure
 from pynomaly_pipelines.automation.setting_aside import observation
-from pynomaly_pipelines.automation.stuck_runs import Beat, look_for_stuck_runs
+from pynomaly_pipelines.automation.stuck_runs import BEATS_MISSED, Beat, look_for_stuck_runs
 from pynomaly_pipelines.operations.faults import Fault
+from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.spec import PipelineSpec
 
 LONGEST_DELAY = timedelta(hours=1)
@@ -90,7 +91,8 @@ def build_reruns(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
     def reruns(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
         cursor = Cursor.read(context.cursor, now)
-        beats, lost = look_for_stuck_runs(context.instance, spec.name, cursor.beats, now)
+        lease = BEATS_MISSED * timedelta(seconds=Settings.from_environment().heartbeat_seconds)
+        beats, lost = look_for_stuck_runs(context.instance, spec.name, cursor.beats, now, lease)
         look, cursor = look_at_failures(context.instance, spec, cursor.model_copy(update={"beats": beats}), now)
         said = "; ".join([*lost, *look.said]) or "no run failed"
         return dg.SensorResult(

@@ -44,20 +44,37 @@ def set_aside(instance: dg.DagsterInstance, spec: PipelineSpec) -> list[SetAside
 
     One that was ingested or scored since is not among them: its trouble is over.
     """
-    found: dict[str, SetAside | None] = {}
-    for record in instance.fetch_observations(_asset(spec), limit=_MOST).records:
-        told = record.asset_observation
-        if told is None or told.partition is None or ASIDE not in told.metadata or told.partition in found:
-            continue
-        aside = bool(told.metadata[ASIDE].value)
-        found[told.partition] = (
-            SetAside(told.partition, str(told.metadata[WHY].value), str(told.metadata[RUN].value), record.timestamp)
-            if aside
-            else None
-        )
-    kept = [entry for entry in found.values() if entry is not None]
+    kept = [_entry(record) for record in _latest(instance, spec).values() if _is_aside(record)]
     over = _done_since(instance, spec, kept)
     return sorted((entry for entry in kept if entry.partition not in over), key=lambda entry: entry.partition)
+
+
+def releases(instance: dg.DagsterInstance, spec: PipelineSpec) -> dict[str, str]:
+    """Partition -> a mark of the last time that a person took it back, for those that were."""
+    latest = _latest(instance, spec)
+    return {key: str(record.storage_id) for key, record in latest.items() if not _is_aside(record)}
+
+
+def _latest(instance: dg.DagsterInstance, spec: PipelineSpec) -> dict[str, dg.EventLogRecord]:
+    """Partition -> the last that was said of it."""
+    found: dict[str, dg.EventLogRecord] = {}
+    for record in instance.fetch_observations(_asset(spec), limit=_MOST).records:
+        told = record.asset_observation
+        if told is not None and told.partition is not None and ASIDE in told.metadata:
+            found.setdefault(told.partition, record)
+    return found
+
+
+def _is_aside(record: dg.EventLogRecord) -> bool:
+    told = record.asset_observation
+    return told is not None and bool(told.metadata[ASIDE].value)
+
+
+def _entry(record: dg.EventLogRecord) -> SetAside:
+    told = record.asset_observation
+    assert told is not None
+    assert told.partition is not None
+    return SetAside(told.partition, str(told.metadata[WHY].value), str(told.metadata[RUN].value), record.timestamp)
 
 
 def _done_since(instance: dg.DagsterInstance, spec: PipelineSpec, entries: Sequence[SetAside]) -> set[str]:

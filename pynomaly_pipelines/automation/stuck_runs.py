@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from pynomaly_pipelines.automation.heartbeats import BEAT_TAG, INTERVAL_SECONDS
+from pynomaly_pipelines.automation.heartbeats import BEAT_TAG
 
-LEASE = timedelta(seconds=6 * INTERVAL_SECONDS)
-"""As long as a run may be silent."""
+BEATS_MISSED = 6
+"""So many signs of life may fail to come."""
 _WORKING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _MOST = 500
 
@@ -30,9 +30,9 @@ class Beat(BaseModel):
 
 
 def look_for_stuck_runs(
-    instance: dg.DagsterInstance, pipeline: str, known: Mapping[str, Beat], now: datetime
+    instance: dg.DagsterInstance, pipeline: str, known: Mapping[str, Beat], now: datetime, lease: timedelta
 ) -> tuple[dict[str, Beat], list[str]]:
-    """Mark what was silent for a lease as failed.
+    """Mark what was silent for as long as `lease` as failed.
 
     Returns:
         The signs of life to remember for the next look, and what was done in words.
@@ -44,7 +44,7 @@ def look_for_stuck_runs(
         value = run.tags.get(BEAT_TAG, "")
         last = known.get(run.run_id)
         beat = last if last is not None and last.value == value else Beat(value=value, seen=now)
-        if now - beat.seen < LEASE:
+        if now - beat.seen < lease:
             beats[run.run_id] = beat
             continue
         said.append(_give_up(instance, run, now - beat.seen))

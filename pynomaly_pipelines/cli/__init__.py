@@ -8,6 +8,7 @@ import click
 
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.cli import (
+    aside,
     backtests,
     contracts,
     drift,
@@ -61,6 +62,7 @@ COMMANDS: tuple[click.Command, ...] = (
     thresholds.threshold,
     backtests.backtest,
     drift.drift,
+    aside.aside,
     projects.up,
     running.examples,
     running.demo,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,9 @@ class Settings:
     """DAGSTER_HOME: Dagster's own folder. Default: `dagster` in the home."""
     live: bool
     """PYNOMALY_LIVE=1: schedules and sensors start switched on."""
+    heartbeat_seconds: float = 15.0
+    """PYNOMALY_HEARTBEAT_SECONDS: how often a run at work shows that it is alive. Default: 15. One that was silent for
+    six times as long is taken for dead; all processes must agree on it."""
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -51,11 +56,27 @@ class Settings:
             data_docs_ui=env.get("PYNOMALY_DATA_DOCS_UI", ""),
             dagster_home=Path(env["DAGSTER_HOME"]) if "DAGSTER_HOME" in env else None,
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
+            heartbeat_seconds=_seconds(env, "PYNOMALY_HEARTBEAT_SECONDS", 15.0),
         )
 
     def child_environment(self, **more: str) -> dict[str, str]:
         """The environment for a process started by this one."""
         return {**os.environ, **more}
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "")
+    try:
+        found = float(text) if text else default
+    except ValueError:
+        found = -1.0
+    if not 0 < found < math.inf:
+        raise SettingsError(
+            f"{name} is {text!r}",
+            rule="it is a number of seconds above 0",
+            fix=f"unset {name}, or set it to {default:g}",
+        )
+    return found
 
 
 def variable(name: str, *, purpose: str) -> str:

@@ -14,6 +14,7 @@ from pynomaly_pipelines.automation.failures import FAULT
 from pynomaly_pipelines.automation.heartbeats import alive, refuse_if_superseded
 from pynomaly_pipelines.operations.errors import PynomalyError
 from pynomaly_pipelines.operations.faults import Fault, fault_of
+from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
 from pynomaly_pipelines.spec import PipelineSpec
 
@@ -143,7 +144,7 @@ def told(context: dg.AssetExecutionContext, but: type[PynomalyError] | None = No
     Everything that stops it becomes a Dagster failure that says which kind of failure it is.
     """
     try:
-        with alive(context.instance, context.run.run_id):
+        with alive(context.instance, context.run.run_id, Settings.from_environment().heartbeat_seconds):
             yield
     except (dg.Failure, dg.RetryRequested):
         raise

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from pynomaly_pipelines.automation.arrivals import build_arrivals, not_begun, partition_tags, requests, stretches
+from pynomaly_pipelines.automation.setting_aside import observation, release
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.pipeline import partitions_def
 from pynomaly_pipelines.resources.configurable import LakeResource
@@ -54,9 +55,9 @@ def drop(tmp_path: Path) -> Callable[[str, str], None]:
     return write
 
 
-def tick(instance: dg.DagsterInstance, project: Path) -> dg.SensorResult | dg.SkipReason:
+def tick(instance: dg.DagsterInstance, project: Path, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
     lake = LakeResource(root=str(project / "lake"), project=str(project))
-    with dg.build_sensor_context(instance=instance, resources={"lake": lake}) as context:
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": lake}) as context:
         found = build_arrivals(spec_of(), live=False)(context)
     assert isinstance(found, dg.SensorResult | dg.SkipReason)
     return found
@@ -159,3 +160,32 @@ def test_a_file_put_back_as_it_was_is_ingested_again(tmp_path: Path, drop: Calla
     assert again.keys() == once.keys()
     assert again != once
     assert pending(spec, lake, tmp_path) == again
+
+
+def test_tick_by_tick_a_poison_partition_is_left_out_until_its_data_changes_or_it_is_taken_back(
+    instance: dg.DagsterInstance, tmp_path: Path, drop: Callable[..., None]
+) -> None:
+    drop("2025-03-01")
+    (asked,) = _requests(tick(instance, tmp_path))
+    poison = observation(spec_of(), "2025-03-01", "run-1", "it broke")
+    instance.report_runless_asset_event(poison)
+
+    left_out = tick(instance, tmp_path)
+    assert isinstance(left_out, dg.SensorResult)
+    assert "set aside until its data changes: 2025-03-01" in str(left_out.skip_reason)
+    # A neighbour comes: it has a run of its own.
+    drop("2025-03-02")
+    neighbour = tick(instance, tmp_path, left_out.cursor)
+    assert [r.tags["dagster/partition"] for r in _requests(neighbour)] == ["2025-03-02"]
+    # Taken back: asked for again, with the same data and another key.
+    instance.report_runless_asset_event(release(spec_of(), "2025-03-01", "ada"))
+    (both,) = _requests(tick(instance, tmp_path, neighbour.cursor))
+    assert both.tags["dagster/asset_partition_range_start"] == "2025-03-01"
+    # Set aside again, and then its file is corrected.
+    instance.report_runless_asset_event(poison)
+    again = tick(instance, tmp_path, neighbour.cursor)
+    assert [r.tags["dagster/partition"] for r in _requests(again)] == ["2025-03-02"]
+    drop("2025-03-01", "at,amount\n2025-03-01T10:00:00Z,2\n2025-03-01T11:00:00Z,3\n")
+    (corrected,) = _requests(tick(instance, tmp_path, again.cursor))
+    assert corrected.tags["dagster/asset_partition_range_start"] == "2025-03-01"
+    assert len({asked.run_key, both.run_key, corrected.run_key}) == 3

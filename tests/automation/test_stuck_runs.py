@@ -10,13 +10,13 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from pynomaly_pipelines.automation import heartbeats
 from pynomaly_pipelines.automation.heartbeats import BEAT_TAG, alive, refuse_if_superseded
-from pynomaly_pipelines.automation.stuck_runs import LEASE, Beat, look_for_stuck_runs
+from pynomaly_pipelines.automation.stuck_runs import Beat, look_for_stuck_runs
 from pynomaly_pipelines.operations.errors import RunSuperseded
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 
 NOON = datetime(2025, 3, 20, 12, tzinfo=UTC)
+LEASE = timedelta(seconds=90)
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_tick_by_tick_a_silent_run_is_given_up_after_its_lease(instance: dg.Dags
     run_id = started(instance)
     beats: dict[str, Beat] = {}
     for seconds in range(0, int(LEASE.total_seconds()), 15):
-        beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + timedelta(seconds=seconds))
+        beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + timedelta(seconds=seconds), LEASE)
         assert said == []
     assert status_of(instance, run_id) is dg.DagsterRunStatus.STARTED
-    beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + LEASE)
+    beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + LEASE, LEASE)
     assert "no sign of life for 90 s" in said[0]
     assert status_of(instance, run_id) is dg.DagsterRunStatus.FAILURE
     assert beats == {}
@@ -56,20 +56,20 @@ def test_a_run_that_beats_lives_whatever_its_clock_says(instance: dg.DagsterInst
     for minute in range(60):
         # Its clock is a year behind, and steps back.
         instance.add_run_tags(run_id, {BEAT_TAG: f"{1_700_000_000 - minute} elsewhere 1"})
-        beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + timedelta(minutes=minute))
+        beats, said = look_for_stuck_runs(instance, "sales", beats, NOON + timedelta(minutes=minute), LEASE)
         assert said == []
 
 
 def test_a_canceling_run_without_a_process_is_canceled(instance: dg.DagsterInstance) -> None:
     run_id = started(instance, dg.DagsterRunStatus.CANCELING)
-    beats, _ = look_for_stuck_runs(instance, "sales", {}, NOON)
-    look_for_stuck_runs(instance, "sales", beats, NOON + LEASE)
+    beats, _ = look_for_stuck_runs(instance, "sales", {}, NOON, LEASE)
+    look_for_stuck_runs(instance, "sales", beats, NOON + LEASE, LEASE)
     assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELED
 
 
 def test_runs_of_others_are_not_looked_at(instance: dg.DagsterInstance) -> None:
     run_id = started(instance)
-    beats, _ = look_for_stuck_runs(instance, "flights", {}, NOON)
+    beats, _ = look_for_stuck_runs(instance, "flights", {}, NOON, LEASE)
     assert beats == {}
     assert status_of(instance, run_id) is dg.DagsterRunStatus.STARTED
 
@@ -78,10 +78,9 @@ def test_a_step_at_work_beats_and_stops(instance: dg.DagsterInstance, monkeypatc
     import threading
     import time
 
-    monkeypatch.setattr(heartbeats, "INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr(time, "time", iter(range(10_000)).__next__)
     run_id, seen = started(instance), set[str]()
-    with alive(instance, run_id):
+    with alive(instance, run_id, 0.05):
         deadline = time.monotonic() + 20
         while len(seen) < 3 and time.monotonic() < deadline:
             run = instance.get_run_by_id(run_id)
