@@ -627,11 +627,11 @@ def test_a_backtest_writes_its_report_and_changes_nothing(mine: Shell) -> None:
     assert "'sometimes' is neither daily, weekly, monthly, never nor a cron expression" in result.stderr
 
 
-def test_a_partition_that_was_set_aside_is_listed_and_taken_back(tmp_path: Path, registry: Path) -> None:
+def test_a_partition_that_was_set_aside_is_listed_and_taken_back(tmp_path: Path, migrated_registry: Path) -> None:
     from pynomaly_pipelines.automation.setting_aside import observation
     from pynomaly_pipelines.project import Project
 
-    shell = project(tmp_path, registry)
+    shell = project(tmp_path, migrated_registry)
     shell.pipeline("orders", ORDERS)
     assert shell.fine("aside", "orders") == "no partition of orders is set aside\n"
     with pytest.MonkeyPatch.context() as patch:
