@@ -37,6 +37,7 @@ PynomalyError
 ├── DependencyUnavailable  a part we build on failed again and again and is not asked for a while; worth another try
 ├── TookTooLong            an answer was not ready in time; worth another try
 ├── Unforeseen             a fault of the product itself, or of a library, that nobody thought of
+├── AuditBroken            the audit log is not what was written
 ├── RunFailed              a run ended with an error; the message is the first one
 ├── RunSuperseded          the run was given to another process while this one was away
 └── SettingsError          an environment variable or settings file breaks a rule
@@ -258,6 +259,10 @@ class TookTooLong(PynomalyError):
 
 class Unforeseen(PynomalyError):
     code = "unforeseen"
+
+
+class AuditBroken(PynomalyError):
+    code = "audit-broken"
 
 
 class RunFailed(PynomalyError):
