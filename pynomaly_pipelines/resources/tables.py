@@ -55,6 +55,11 @@ class Lake:
         self._options = storage_options
         self._before_commit = before_commit
 
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """What object storage is reached with; None for the provider's own variables."""
+        return self._options
+
     # ---------------------------------------------------------------------------------------------- writing
 
     def replace(
@@ -329,6 +334,14 @@ class Lake:
     def uri(self, pipeline: str, noun: str) -> str:
         """Where the table lies."""
         return f"{self.root}/{pipeline}/{noun}"
+
+    def opened(self, pipeline: str, noun: str, version: int | None = None) -> Any:
+        """The `DeltaTable` itself, for readers with needs of their own (`resources/scanning.py`).
+
+        Raises:
+            TableError: no such table or version.
+        """
+        return self._require(pipeline, noun, version)
 
     def _open(self, pipeline: str, noun: str, version: int | None = None) -> Any:
         from deltalake import DeltaTable
