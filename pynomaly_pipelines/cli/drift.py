@@ -11,9 +11,8 @@ from pynomaly_pipelines.cli.terminal import show_table
 from pynomaly_pipelines.project import Project
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pynomaly_pipelines.spec import PipelineSpec
+    from pynomaly_pipelines.stages.drift.history import Judged
 
 
 @click.command()
@@ -28,34 +27,16 @@ def drift(pipeline: str, partition: str | None, top: int) -> None:
     project = Project.current()
     spec = project.pipeline(pipeline)
     wanted = None if partition is None else [Calendar(spec).partition(partition).key]
-    found = drift_history.read(spec, open_lake(project), partitions=wanted)
-    if found.empty:
+    found = drift_history.last_judged(spec, open_lake(project), wanted)
+    if found is None:
         what = f"partition {partition}" if partition else "no partition"
-        click.echo(f"{what} of {pipeline} has {'not ' if partition else ''}been judged: {_why(spec)}")
+        why = drift_history.why_not(spec)
+        click.echo(f"{what} of {pipeline} has {'not ' if partition else ''}been judged: {why}")
         return
     _show(spec, found, top)
 
 
-def _why(spec: PipelineSpec) -> str:
-    if spec.partition == "whole":
-        return "drift is a difference between partitions, and `partition: whole` has one"
-    if not spec.drift.enabled:
-        return "`drift.enabled` is false"
-    return (
-        "judged is what is scored and later than the champion's training partitions, of which there must be "
-        f"{spec.drift.min_partitions} (`drift.min_partitions`)"
-    )
-
-
-def _show(spec: PipelineSpec, found: pd.DataFrame, top: int) -> None:
-    from pynomaly_pipelines.stages.drift import history as drift_history
-
-    version = int(found["model_version"].iloc[-1])
-    own = found[found["model_version"] == version]
-    last = own["_partition"].max()
-    rows = own[own["_partition"] == last].sort_values(
-        ["drifted", "p_adjusted", "p_value"], ascending=[False, True, True]
-    )
+def _show(spec: PipelineSpec, found: Judged, top: int) -> None:
     lines = [
         [
             "drifts" if row["drifted"] else "",
@@ -65,10 +46,9 @@ def _show(spec: PipelineSpec, found: pd.DataFrame, top: int) -> None:
             str(row["usual"]),
             str(row["seen"]),
         ]
-        for row in rows.head(top).to_dict("records")
+        for row in found.rows[:top]
     ]
     head = ["", "kind", "of", "what", "effect", "corrected p", "usual", "now"]
-    show_table(f"{spec.name} {last} against the training of version {version}", head, lines)
-    lasting = drift_history.episode(spec, own)
-    drifted = int(rows["drifted"].sum())
-    click.echo(f"{drifted} of {len(rows)} drift; " + (f"lasts: {lasting}" if lasting else "no drift lasts"))
+    show_table(f"{spec.name} {found.partition} against the training of version {found.version}", head, lines)
+    lasts = f"lasts: {found.lasting}" if found.lasting else "no drift lasts"
+    click.echo(f"{found.drifted} of {len(found.rows)} drift; {lasts}")

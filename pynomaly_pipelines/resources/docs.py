@@ -33,6 +33,14 @@ class DataDocs:
         found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
         return {entry["partition"]: entry for entry in sorted(found, key=lambda e: str(e["partition"]), reverse=True)}
 
+    def summary(self, pipeline: str, name: str) -> dict[str, Any] | None:
+        """What one page says in short; None where there is no page."""
+        try:
+            found: dict[str, Any] = json.loads(self._summary(pipeline, name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return found
+
     def remove(self, pipeline: str, name: str) -> None:
         """Forget a page; none is no fault."""
         for path in (self.path(pipeline, name), self._summary(pipeline, name)):

@@ -11,10 +11,10 @@ from pynomaly_pipelines.service.lifespan import lifespan
 from pynomaly_pipelines.service.middleware import add_middleware
 from pynomaly_pipelines.service.openapi import describe, operation_id
 from pynomaly_pipelines.service.problems import handle_problems
-from pynomaly_pipelines.service.routes import pipelines
+from pynomaly_pipelines.service.routes import drift, partitions, pipelines, scores
 from pynomaly_pipelines.service.settings import ServiceSettings
 
-ROUTERS: tuple[APIRouter, ...] = (pipelines.router,)
+ROUTERS: tuple[APIRouter, ...] = (pipelines.router, partitions.router, scores.router, drift.router)
 """One a noun, in the order of the API's description; each under /v1."""
 
 

@@ -15,6 +15,7 @@ from pynomaly_pipelines.resources.docs import DataDocs
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.settings import ServiceSettings
+from pynomaly_pipelines.service.specs import Specs
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Service:
         found = resources(self.project.settings)["lake"]
         assert isinstance(found, LakeResource)
         return found.open()
+
+    @cached_property
+    def specs(self) -> Specs:
+        """The pipelines."""
+        return Specs(self.project.defs)
 
     @cached_property
     def registry(self) -> Registry:

@@ -35,6 +35,7 @@ STATUS: dict[type[errors.PynomalyError], int] = {
     errors.UnsupportedMedia: 415,
     errors.Unprocessable: 422,
     errors.SignatureError: 422,
+    errors.DataError: 422,
     errors.TooManyRequests: 429,
     errors.HeadersTooLarge: 431,
     errors.Unforeseen: 500,

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_COUNTED = ("refused", "valid", "quarantined", "expectations", "errors", "warnings")
+"""What is told of a validation in one line."""
+
+
 @dataclass(frozen=True)
 class File:
     """A source file, and what was in it when it was read."""
@@ -270,7 +274,7 @@ def _file(file: File) -> str:
 
 def _checked(v: Validation) -> str:
     told = f"partition {v.partition}: {v.valid:,} valid rows, {v.quarantined:,} quarantined"
-    more = ", ".join(f"{name} {value}" for name, value in v.summary.items() if name != "partition")
+    more = ", ".join(f"{name} {value}" for name, value in v.summary.items() if name in _COUNTED)
     return f"{told}; {more} {v.data_docs}" if v.summary else f"{told}; no Data Docs are kept"
 
 

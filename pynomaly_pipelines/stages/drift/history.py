@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -34,6 +34,23 @@ class Episode:
     def __str__(self) -> str:
         named = ", ".join(self.subjects[:3]) + (f" and {len(self.subjects) - 3} more" if len(self.subjects) > 3 else "")
         return f"{named} drifted in {self.partitions} partitions in a row, {self.first} … {self.last}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The latest judgement among some partitions."""
+
+    partition: str
+    version: int
+    rows: tuple[dict[str, Any], ...]
+    """Its subjects as the table has them: what drifts first, then the most certain."""
+    lasting: Episode | None
+    """The drift that lasts up to it."""
+
+    @property
+    def drifted(self) -> int:
+        """Subjects that drift."""
+        return sum(bool(row["drifted"]) for row in self.rows)
 
 
 def schema() -> pa.Schema:
@@ -83,6 +100,31 @@ def read(
         table = lake.read(spec.name, NOUN, partitions=keys)
     found: pd.DataFrame = table.to_pandas()
     return found if version is None else found.loc[found["model_version"] == version].reset_index(drop=True)
+
+
+def last_judged(spec: PipelineSpec, lake: Lake, partitions: Sequence[str] | None = None) -> Judged | None:
+    """The last judged partition (of those named), as the version judged it that judged last; None where none was."""
+    found = read(spec, lake, partitions=partitions)
+    if found.empty:
+        return None
+    version = int(found["model_version"].iloc[-1])
+    own = found[found["model_version"] == version]
+    last = str(own[PARTITION].max())
+    rows = own[own[PARTITION] == last].sort_values(["drifted", "p_adjusted", "p_value"], ascending=[False, True, True])
+    told = tuple({str(name): value for name, value in row.items()} for row in rows.to_dict("records"))
+    return Judged(last, version, told, episode(spec, own))
+
+
+def why_not(spec: PipelineSpec) -> str:
+    """Why no partition has been judged."""
+    if spec.partition == "whole":
+        return "drift is a difference between partitions, and `partition: whole` has one"
+    if not spec.drift.enabled:
+        return "`drift.enabled` is false"
+    return (
+        "judged is what is scored and later than the champion's training partitions, of which there must be "
+        f"{spec.drift.min_partitions} (`drift.min_partitions`)"
+    )
 
 
 def needed(rules: Drift, pooled: int) -> int:

@@ -58,7 +58,16 @@ def _summary(report: ValidationReport, key: str) -> dict[str, Any]:
         "expectations": sum(key in result.outcomes for result in report.results),
         "errors": sum(result.severity == "error" for result in failed),
         "warnings": sum(result.severity == "warn" for result in failed),
+        "failed": [_told(result, key) for result in failed],
+        "refusals": [{"rule": r.rule, "value": r.value, "fix": r.fix} for r in report.refused if r.partition == key],
     }
+
+
+def _told(result: ExpectationResult, key: str) -> dict[str, Any]:
+    """An expectation that was not met, without the values that broke it: summaries are read by more people."""
+    outcome = result.outcomes[key]
+    told = {"name": result.name, "column": result.column, "severity": result.severity, "rule": result.rule}
+    return {**told, "unexpected": outcome.unexpected, "judged": outcome.judged}
 
 
 # ----------------------------------------------------------------------------------------------------- pages

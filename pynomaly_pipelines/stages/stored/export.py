@@ -22,7 +22,7 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 GROUP_ROWS = 65_536
 """Rows of a row group of a Parquet file."""
-_FORMULA = r"^[\s\x00]*[=+\-@\t\r\n＝＋－＠]"  # noqa: RUF001 (spreadsheets take the wide forms, too)
+_FORMULA = r"^[\s\x00]*[=+\-@\t\r\n＝＋－＠]"
 """How a text begins that a spreadsheet may run; white space before it does not stop all of them."""
 _NUMBER = r"^[+\-]?(\d+\.?\d*|\.\d+)([eE][+\-]?\d{1,3})?$"
 """A text that is a plain number: it can't be a formula, and stays as it is."""

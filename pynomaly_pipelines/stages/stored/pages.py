@@ -1,13 +1,13 @@
 """A question and a place to go on from -> the next page of stored rows, and the place after it.
 
-A place belongs to one version of the table. Writes that come in between change nothing about the pages that follow: they
-are read from the version the first page was read from.
+A place belongs to one version of the table. Writes that come in between change nothing about the pages that follow:
+they are read from the version the first page was read from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -171,8 +171,7 @@ def _piece(most: int) -> int:
 
 def _by_score(spec: PipelineSpec, snapshot: Snapshot, question: Question, most: int, after: Place | None) -> Page:
     below = None if after is None or after.last is None else _after(snapshot.schema, after.partition, after.last)
-    capped = question
-    rows = top(spec, snapshot, replace(capped), most + 1, below=below)
+    rows = top(spec, snapshot, question, most + 1, below=below)
     if rows.num_rows <= most:
         return Page(rows, None)
     shown = rows.slice(0, most)

@@ -17,7 +17,6 @@ import pyarrow.dataset as ds
 from pynomaly_pipelines.operations.errors import DataError, SchemaError
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.scanning import File
-from pynomaly_pipelines.resources.tables import PARTITION
 from pynomaly_pipelines.spec import RESERVED_PREFIX, SCORE_COLUMNS, PipelineSpec
 
 if TYPE_CHECKING:
@@ -121,14 +120,14 @@ class Question:
         return parts
 
 
-def columns_to_choose_by(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
+def columns_to_choose_by(schema: pa.Schema) -> list[str]:
     """The data's own columns of a table, such as ids and series."""
     own = [name for name in schema.names if not name.startswith(RESERVED_PREFIX) and name not in SCORE_COLUMNS]
     return [name for name in own if not pa.types.is_nested(schema.field(name).type)]
 
 
 def _among(spec: PipelineSpec, schema: pa.Schema, name: str, values: Sequence[str]) -> ds.Expression:
-    known = columns_to_choose_by(spec, schema)
+    known = columns_to_choose_by(schema)
     if name not in known:
         raise SchemaError(
             f"rows of {spec.name!r} can't be chosen by {name!r}",
@@ -155,6 +154,3 @@ def _typed(name: str, kind: pa.DataType, value: str) -> object:
             rule=f"the column is of type {kind}",
             fix="write it as that type",
         ) from error
-
-
-__all__ = ["PARTITION", "Question", "columns_to_choose_by"]
