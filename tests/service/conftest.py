@@ -15,6 +15,7 @@ from pynomaly_pipelines.service.access.permissions import Role
 from pynomaly_pipelines.service.app import create_app
 from pynomaly_pipelines.service.auth.authentication import authenticate
 from pynomaly_pipelines.service.settings import ServiceSettings
+from tests.service.stocked import serving
 
 ClientAs = Callable[..., TestClient]
 
@@ -35,3 +36,6 @@ def client_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clien
             return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
         yield make
+
+
+__all__ = ["ClientAs", "client_as", "serving"]
