@@ -38,6 +38,10 @@ PynomalyError
 ├── TookTooLong            an answer was not ready in time; worth another try
 ├── Unforeseen             a fault of the product itself, or of a library, that nobody thought of
 ├── AuditBroken            the audit log is not what was written
+├── SecretError            a secret cannot be had from the store that PYNOMALY_SECRETS names
+│   ├── SecretMissing      the store has no secret of that name, or an empty one
+│   ├── SecretDenied       the store refuses to log in or to show it
+│   └── SecretsUnreachable the store gives no answer, or is sealed; worth another try
 ├── RunFailed              a run ended with an error; the message is the first one
 ├── RunSuperseded          the run was given to another process while this one was away
 └── SettingsError          an environment variable or settings file breaks a rule
@@ -48,6 +52,8 @@ Whether to try again is a property of the class: bad data is reported, never ret
 from __future__ import annotations
 
 from typing import ClassVar
+
+from pynomaly_pipelines.operations.redaction import redact
 
 
 class PynomalyError(Exception):
@@ -61,9 +67,10 @@ class PynomalyError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, problem: str, *, rule: str = "", fix: str = "", where: str = "") -> None:
-        self.problem = problem
-        self.rule = rule
-        self.fix = fix
+        # What was seen may be a driver's or a server's own words.
+        self.problem = redact(problem)
+        self.rule = redact(rule)
+        self.fix = redact(fix)
         self.where = where
         super().__init__(self._message())
 
@@ -263,6 +270,23 @@ class Unforeseen(PynomalyError):
 
 class AuditBroken(PynomalyError):
     code = "audit-broken"
+
+
+class SecretError(PynomalyError):
+    code = "secret-error"
+
+
+class SecretMissing(SecretError):
+    code = "secret-missing"
+
+
+class SecretDenied(SecretError):
+    code = "secret-denied"
+
+
+class SecretsUnreachable(SecretError):
+    code = "secrets-unreachable"
+    retryable = True
 
 
 class RunFailed(PynomalyError):

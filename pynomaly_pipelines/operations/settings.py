@@ -33,6 +33,9 @@ class Settings:
     """PYNOMALY_DATA_DOCS_UI: address that folder is served at, for links. Default: none, links lead to the files."""
     dagster_home: Path | None
     """DAGSTER_HOME: Dagster's own folder. Default: `dagster` in the home."""
+    secrets: str
+    """PYNOMALY_SECRETS: where secrets come from: `environment`, `files:…`, `vault:…` or `aws:…`, see the page on
+    secrets. Default: `environment`."""
     live: bool
     """PYNOMALY_LIVE=1: schedules and sensors start switched on."""
     heartbeat_seconds: float = 15.0
@@ -55,6 +58,7 @@ class Settings:
             data_docs=project / env["PYNOMALY_DATA_DOCS"] if "PYNOMALY_DATA_DOCS" in env else home / "data_docs",
             data_docs_ui=env.get("PYNOMALY_DATA_DOCS_UI", ""),
             dagster_home=Path(env["DAGSTER_HOME"]) if "DAGSTER_HOME" in env else None,
+            secrets=env.get("PYNOMALY_SECRETS", "") or "environment",
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
             heartbeat_seconds=_seconds(env, "PYNOMALY_HEARTBEAT_SECONDS", 15.0),
         )
@@ -79,20 +83,9 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     return found
 
 
-def variable(name: str, *, purpose: str) -> str:
-    """The value of an environment variable that a pipeline's YAML names.
-
-    Raises:
-        SettingsError: it is not set, or empty.
-    """
-    found = os.environ.get(name, "")
-    if not found:
-        raise SettingsError(
-            f"the environment variable {name} is not set",
-            rule=f"it holds {purpose}",
-            fix=f"set {name} for every process that runs pipelines, or name another variable in defs.yaml",
-        )
-    return found
+def environment_value(name: str) -> str:
+    """What a variable holds; empty if it is not set. Only the stores of secrets ask, all else goes through them."""
+    return os.environ.get(name, "")
 
 
 def variables(prefix: str) -> dict[str, str]:

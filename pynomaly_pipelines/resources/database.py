@@ -15,19 +15,20 @@ import sqlalchemy as sa
 from pynomaly_pipelines.operations.errors import (
     PynomalyError,
     SchemaError,
-    SettingsError,
+    SecretMissing,
     SourceDenied,
     SourceMissing,
     SourceUnreachable,
 )
-from pynomaly_pipelines.operations.settings import variable
+from pynomaly_pipelines.operations.secrets import SecretName, process_store
+from pynomaly_pipelines.operations.secrets.database import engine_for, url_of
+from pynomaly_pipelines.operations.secrets.process import missing
 from pynomaly_pipelines.spec.source import SqlSource
 
 _FIRST_FETCH = 256
 _VALUES_A_FETCH = 1 << 16
 """Rows arrive as Python objects, ten times the size they have in a table: few at a time."""
 _FOLDS_NAMES = ("oracle", "snowflake")
-_EXTRAS = {"psycopg": "postgres"}
 _DENIED = ("password authentication failed", "access denied", "permission denied", "no pg_hba", "login failed",
            "authorization", "role \"")  # fmt: skip
 _NO_TABLE = ("no such table", "undefinedtable", "unknown table", "invalid object name", "table or view does not exist",
@@ -141,26 +142,12 @@ def _array(values: Sequence[Any]) -> pa.Array:
 
 
 def _engine(source: SqlSource) -> sa.Engine:
-    text = variable(source.url_env, purpose="the SQLAlchemy URL of the source's database")
+    store, wanted = process_store(), SecretName.of_variable(source.url_env)
     try:
-        url = sa.make_url(text)
-        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=_timeout(url, source.timeout_seconds))
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(str(error.name))
-        package = f"'pynomaly-pipelines[{extra}]'" if extra else "the package SQLAlchemy's page on this database names"
-        raise SettingsError(
-            f"the URL in {source.url_env} needs the driver {error.name!r}, which is not installed",
-            rule="each database has a driver of its own",
-            fix=f"pip install {package}",
-        ) from error
-    except (sa.exc.ArgumentError, ValueError) as error:
-        # The message may hold the URL, and that a password.
-        raise SettingsError(
-            f"what {source.url_env} holds is no SQLAlchemy URL of a known database",
-            rule="it looks like postgresql+psycopg://reader@host:5432/database or sqlite:////data/shop.db",
-            fix=f"correct {source.url_env}",
-        ) from error
-    return engine
+        url = url_of(wanted, store.current(wanted))
+    except SecretMissing as error:
+        raise missing(wanted, error, "the SQLAlchemy URL of the source's database") from None
+    return engine_for(store, wanted, poolclass=sa.NullPool, connect_args=_timeout(url, source.timeout_seconds))
 
 
 def _timeout(url: sa.URL, seconds: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pynomaly_pipelines.operations.errors import (
     SourceMissing,
     SourceUnreachable,
 )
-from pynomaly_pipelines.operations.settings import variable
+from pynomaly_pipelines.operations.secrets import variable
 from pynomaly_pipelines.spec.source import StorageOptions
 
 _CONNECT_SECONDS = 10
@@ -92,7 +92,7 @@ def _text(value: Any) -> str:
 
 
 def _settings(scheme: str, options: StorageOptions) -> dict[str, Any]:
-    """What was set, with secrets read from the environment; all else is the client's own default."""
+    """What was set, with secrets from the store of secrets; all else is the client's own default."""
     found: dict[str, Any] = {}
     if options.endpoint is not None and scheme != "gs":
         found["endpoint"] = options.endpoint
