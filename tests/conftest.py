@@ -11,7 +11,7 @@ import pytest
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from tests import servers
-from tests.servers import ObjectStorage, Postgres
+from tests.servers import ObjectStorage, Postgres, Redis
 from tests.small_pipelines import Trained, records, series, trained
 
 
@@ -76,4 +76,11 @@ def postgres() -> Iterator[Postgres]:
 def object_storage() -> Iterator[ObjectStorage]:
     """An S3-compatible server; `object_storage.bucket("name")` makes a bucket."""
     with servers.object_storage() as found:
+        yield found
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A Redis of the test's own, in milliseconds: it may be killed, hung and emptied."""
+    with servers.redis() as found:
         yield found

