@@ -14,6 +14,8 @@ from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeReso
 from pynomaly_pipelines.resources.docs import DataDocs
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
+from pynomaly_pipelines.service.accounts.database import Database
+from pynomaly_pipelines.service.accounts.opening import open_database
 from pynomaly_pipelines.service.settings import ServiceSettings
 from pynomaly_pipelines.service.specs import Specs
 
@@ -32,6 +34,11 @@ class Service:
     def health(self) -> Health:
         """The checks and the phase of this process."""
         return process_health()
+
+    @cached_property
+    def database(self) -> Database:
+        """Accounts and what belongs to them, at the schema of this program."""
+        return open_database(self.settings, self.project.settings.home)
 
     @cached_property
     def lake(self) -> Lake:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -26,8 +26,16 @@ class ServiceSettings(BaseSettings):
     tls_key: Annotated[str, Field(description="PEM file of the certificate's private key.")] = ""
 
     database_url: Annotated[
-        str, Field(description="SQLAlchemy URL of the accounts' database; empty: an SQLite file in the home.")
-    ] = ""
+        SecretStr, Field(description="SQLAlchemy URL of the accounts' database; empty: an SQLite file in the home.")
+    ] = SecretStr("")
+    database_pool: Annotated[int, Field(ge=1, le=100, description="Open connections to it of a worker.")] = 5
+    database_connect_seconds: Annotated[Seconds, Field(description="Until a connection to it stands.")] = 5.0
+    database_statement_seconds: Annotated[
+        Seconds, Field(description="How long one statement may take, or wait for a lock.")
+    ] = 10.0
+    migrate: Annotated[
+        bool, Field(description="Whether its schema is brought up to date at the start, or an old one is refused.")
+    ] = True
     dagster_url: Annotated[str, Field(description="Address of the Dagster webserver, to launch runs.")] = (
         "http://127.0.0.1:3000"
     )
