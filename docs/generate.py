@@ -23,6 +23,12 @@ from pynomaly_pipelines import specfile
 from pynomaly_pipelines.cli import main
 from pynomaly_pipelines.operations import errors
 from pynomaly_pipelines.operations.settings import Settings
+from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.service.app import create_app
+from pynomaly_pipelines.service.pages import operations
+from pynomaly_pipelines.service.playbook import plays
+from pynomaly_pipelines.service.problems import MEDIA_TYPE
+from pynomaly_pipelines.service.settings import ServiceSettings
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.expectations.catalogue import KNOWN, NOTES, REFUSED
 
@@ -40,6 +46,9 @@ def pages() -> dict[str, str]:
         "settings.md": NOTE + settings_page(),
         "errors.md": NOTE + errors_page(),
         "detectors.md": NOTE + detectors_page(),
+        "problems.md": NOTE + problems_page(),
+        "api.md": NOTE + api_page(),
+        "openapi.json": json.dumps(description(), indent=1, ensure_ascii=False) + "\n",
         "pipeline.schema.json": json.dumps(specfile.json_schema(), indent=2) + "\n",
     }
 
@@ -116,7 +125,18 @@ def settings_page() -> str:
         variable, _, meaning = notes[field.name].partition(": ")
         rows.append(f"| `{variable}` | {meaning} |")
     return "\n".join(
-        ["# Settings\n", "Environment variables, read once.\n", "| variable | meaning |", "| --- | --- |", *rows, ""]
+        [
+            *(
+                "# Settings\n",
+                "Environment variables, read once.\n",
+                "| variable | meaning |",
+                "| --- | --- |",
+                *rows,
+                "",
+            ),
+            *("## The HTTP API\n", "Lists are written as JSON.\n", "| variable | default | meaning |"),
+            *("| --- | --- | --- |", *service_settings(), ""),
+        ]
     )
 
 
@@ -129,6 +149,67 @@ def errors_page() -> str:
     ]
     intro = "A message names what was seen, the rule it breaks and the fix, with `file:line` where a YAML caused it.\n"
     return "\n".join(["# Errors\n", intro, "| code | class | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+def service_settings() -> list[str]:
+    """One row for each setting of the service."""
+    prefix = ServiceSettings.model_config["env_prefix"]
+    return [
+        f"| `{prefix}{name.upper()}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"
+        for name, field in ServiceSettings.model_fields.items()
+    ]
+
+
+def _default(value: Any) -> str:
+    shown = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    return "" if shown in ("", None) else f"`{json.dumps(shown, default=str)}`".replace('`"', "`").replace('"`', "`")
+
+
+def problems_page() -> str:
+    """The playbook: what each code of the API's problems means and what to do."""
+    intro = "What `type` of a problem leads to; the service shows the same at `/problems/<code>`.\n"
+    parts = ["# Problems of the API\n", intro]
+    for play in plays():
+        again = "may succeed later" if play.retry else "fails again"
+        parts += [
+            f"## {play.code}\n",
+            f"HTTP {play.status}. {play.meaning[:1].upper()}{play.meaning[1:]}. The same request {again}.\n",
+            f"- If you asked: {play.caller}",
+            f"- If you run the service: {play.operator}\n",
+        ]
+    return "\n".join(parts)
+
+
+def description() -> dict[str, Any]:
+    """The API's own, with every setting at its default."""
+    settings = ServiceSettings.model_construct()
+    return create_app(settings, Project(Settings.from_environment(), "pynomaly_pipelines", Path())).openapi()
+
+
+def api_page() -> str:
+    """Every operation of the API, with what it needs and what it may answer."""
+    described = description()
+    parts = [
+        "# Endpoints of the API\n",
+        "From [openapi.json](openapi.json), which has all types and examples. How to use it: [API](../api.md).\n",
+    ]
+    known = {play.code for play in plays()}
+    for tag in described["tags"]:
+        parts += [f"## {tag['name']}\n", f"{tag['description']}\n"]
+        parts += ["| endpoint | what it does | needs | problems |", "| --- | --- | --- | --- |"]
+        parts += [_operation_row(known, *o) for o in operations(described) if tag["name"] in o[2]["tags"]]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _operation_row(known: set[str], path: str, method: str, operation: dict[str, Any]) -> str:
+    answers = [answer.get("content", {}).get(MEDIA_TYPE, {}) for answer in operation["responses"].values()]
+    codes = sorted({code for answer in answers for code in answer.get("examples", {})} & known)
+    needs = f"`{operation['x-permission']}`" if "x-permission" in operation else ""
+    needs = needs or ("an account" if "security" in operation else "nothing")
+    summary = operation.get("description", "").split("\n\n")[0].replace("\n", " ")
+    links = ", ".join(f"[{code}](problems.md#{code})" for code in codes)
+    return f"| `{method} {path}` | {summary} | {needs} | {links} |"
 
 
 def detectors_page() -> str:

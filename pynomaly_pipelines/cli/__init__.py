@@ -20,6 +20,7 @@ from pynomaly_pipelines.cli import (
     quarantine,
     running,
     scores,
+    serving,
     suggestions,
     thresholds,
 )
@@ -63,6 +64,7 @@ COMMANDS: tuple[click.Command, ...] = (
     backtests.backtest,
     drift.drift,
     aside.aside,
+    serving.serve,
     projects.up,
     running.examples,
     running.demo,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from pynomaly_pipelines import __version__
+from pynomaly_pipelines.operations.telemetry.traces import tracing
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.service.context import Service
 from pynomaly_pipelines.service.lifespan import lifespan
 from pynomaly_pipelines.service.middleware import add_middleware
 from pynomaly_pipelines.service.openapi import describe, operation_id
 from pynomaly_pipelines.service.problems import handle_problems
-from pynomaly_pipelines.service.routes import drift, partitions, pipelines, scores
+from pynomaly_pipelines.service.routes import docs, drift, health, partitions, pipelines, scores
+from pynomaly_pipelines.service.routes.telemetry import telemetry_router
 from pynomaly_pipelines.service.settings import ServiceSettings
 
 ROUTERS: tuple[APIRouter, ...] = (pipelines.router, partitions.router, scores.router, drift.router)
@@ -34,9 +36,14 @@ def create_app(settings: ServiceSettings | None = None, project: Project | None 
         redirect_slashes=False,
     )
     app.state.service = Service(chosen, project or Project.current())
+    app.state.tracing = tracing(chosen.trace_ratio, chosen.otlp_url)
     handle_problems(app)
     describe(app)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
-    add_middleware(app, chosen)
+    app.include_router(telemetry_router(chosen))
+    app.include_router(health.router)
+    if chosen.docs:
+        app.include_router(docs.router)
+    add_middleware(app, chosen, app.state.tracing)
     return app

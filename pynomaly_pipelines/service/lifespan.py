@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
+from pynomaly_pipelines.operations.health import Phase
 from pynomaly_pipelines.service.context import Service
 
 Part = Callable[[Service], AbstractAsyncContextManager[None]]
@@ -22,4 +24,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for part in PARTS:
             await stack.enter_async_context(part(service))
+        service.health.phase = Phase.SERVING
         yield
+        service.health.phase = Phase.DRAINING
+    await asyncio.to_thread(app.state.tracing.close)

@@ -135,6 +135,9 @@ def answered(
 ) -> Response:
     """The response for an error; unforeseen ones say nothing of what is inside."""
     problem = problem_of(error, fields)
+    work = current.current()
+    if work is not None:
+        work.problem = problem.code
     content = problem.model_dump() if fields else problem.model_dump(exclude={"fields"})
     response = Response(msgspec.json.encode(content), status_code=problem.status, media_type=MEDIA_TYPE)
     response.headers.update({**_own_headers(error, problem.status), **(headers or {})})
@@ -234,7 +237,7 @@ def problems(*declared: Declared, **examples: errors.PynomalyError) -> dict[int 
     return found
 
 
-_SAMPLE_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+_SAMPLE_TRACE = "0000000000000000000000000000002a"
 
 
 def _response(status: int) -> dict[str, Any]:

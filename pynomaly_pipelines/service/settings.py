@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from pynomaly_pipelines.operations.errors import SettingsError
 
 Seconds = Annotated[float, Field(gt=0)]
 Network = str
@@ -77,6 +80,10 @@ class ServiceSettings(BaseSettings):
         int, Field(ge=16, description="Open connections of a worker; beyond it those that wait longest are closed.")
     ] = 4096
 
+    worker_silence_seconds: Annotated[
+        Seconds, Field(description="After how long a worker whose loop does not turn is killed and replaced.")
+    ] = 60.0
+
     # How it ends.
     pre_stop_seconds: Annotated[
         float, Field(ge=0, description="How long it serves on after SIGTERM, not ready, until balancers have noticed.")
@@ -120,3 +127,23 @@ class ServiceSettings(BaseSettings):
         Literal["refuse", "count here"],
         Field(description="What becomes of logins while that Redis does not answer."),
     ] = "refuse"
+
+
+def read_settings(**given: Any) -> ServiceSettings:
+    """The environment's settings, and those given.
+
+    Raises:
+        SettingsError: one breaks a rule; the value is not repeated, as it may be a secret.
+    """
+    try:
+        return ServiceSettings(**given)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1])
+        raise SettingsError(
+            f"PYNOMALY_SERVICE_{name.upper()}: {first['msg']}",
+            rule="see docs/reference/settings.md",
+            fix="correct the variable",
+        ) from None
+    except PydanticSettingsError as error:
+        raise SettingsError(str(error), rule="lists are written as JSON", fix="correct the variable") from None

@@ -20,6 +20,12 @@ from tests.service.stocked import serving
 ClientAs = Callable[..., TestClient]
 
 
+@pytest.fixture(autouse=True)
+def _known_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test client calls itself `testserver`, which no service is called by default."""
+    monkeypatch.setenv("PYNOMALY_SERVICE_TRUSTED_HOSTS", '["testserver", "localhost", "127.0.0.1"]')
+
+
 @pytest.fixture
 def client_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClientAs]:
     """`client_as(Role.USER)`: a client whose requests come from an account of that role.

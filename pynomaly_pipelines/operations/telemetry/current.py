@@ -21,6 +21,8 @@ class Work:
     account: str = ""
     """Who asks, once that is known."""
     pipeline: str = ""
+    problem: str = ""
+    """Code of the problem it was answered with."""
 
 
 _WORK: ContextVar[Work | None] = ContextVar("pynomaly_work", default=None)
