@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-METADATA = sa.MetaData()
+from pynomaly_pipelines.service.accounts.tables import Base
+
+METADATA = Base.metadata
 
 ENTRIES = sa.Table(
     "audit_entries",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +12,12 @@ from sqlalchemy.orm import Session
 
 from pynomaly_pipelines.operations.errors import AuditBroken
 from pynomaly_pipelines.service import audit
+from pynomaly_pipelines.service.accounts.database import Database
+from pynomaly_pipelines.service.accounts.migrating import migrate
 from pynomaly_pipelines.service.audit.anchors import anchor, kept_elsewhere, verified
 from pynomaly_pipelines.service.audit.log import Asked, everything, page
-from pynomaly_pipelines.service.audit.tables import ANCHORS, ENTRIES, HEAD, METADATA
+from pynomaly_pipelines.service.audit.tables import ANCHORS, ENTRIES, HEAD
+from tests.service.databases import NewDatabase
 
 MIA = audit.Actor("a1", "mia", "192.0.2.1", "r1")
 
@@ -34,13 +36,11 @@ class Keys:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    if request.param == "sqlite":
-        found = sa.create_engine(f"sqlite:///{tmp_path / 'audit.db'}", connect_args={"timeout": 30})
-    else:
-        found = sa.create_engine(request.getfixturevalue("postgres").create(f"audit_{secrets.token_hex(4)}"))
-    METADATA.create_all(found)
-    yield found
-    found.dispose()
+    found = Database(NewDatabase(request, tmp_path).url(request.param), pool_size=8)
+    migrate(found)
+    # Every session of these tests may write.
+    yield found.engine.execution_options(pynomaly_writes=True)
+    found.close()
 
 
 def write(engine: sa.Engine, *subjects: str) -> None:
