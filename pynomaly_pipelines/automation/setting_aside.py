@@ -95,7 +95,7 @@ def _done_since(instance: dg.DagsterInstance, spec: PipelineSpec, entries: Seque
 def _only_scores(instance: dg.DagsterInstance, run_id: str) -> bool:
     planned = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     nouns = {e.dagster_event.asset_key.path[-1] for e in planned if e.dagster_event and e.dagster_event.asset_key}
-    return bool(nouns) and nouns <= {"scores", "drift"}
+    return bool(nouns) and nouns <= {"scores", "drift", "incidents"}
 
 
 def _asset(spec: PipelineSpec) -> dg.AssetKey:

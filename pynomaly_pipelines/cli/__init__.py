@@ -14,6 +14,7 @@ from pynomaly_pipelines.cli import (
     drift,
     exclusions,
     gate,
+    incidents,
     lineage,
     models,
     projects,
@@ -47,6 +48,7 @@ def main() -> None:
 COMMANDS: tuple[click.Command, ...] = (
     running.run,
     scores.scores,
+    incidents.incidents,
     projects.init,
     projects.new,
     projects.check,

@@ -5,6 +5,7 @@ import dagster as dg
 from pynomaly_pipelines.automation.drift import watched
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.pipeline.data import aggregated_asset, raw_asset, source_asset, validated_assets
+from pynomaly_pipelines.pipeline.incidents import has_incidents, incidents_asset
 from pynomaly_pipelines.pipeline.jobs import jobs, latest_schedule, sensors
 from pynomaly_pipelines.pipeline.models import champion_asset, evaluation_asset, model_asset
 from pynomaly_pipelines.pipeline.scores import drift_asset, scores_asset
@@ -27,6 +28,7 @@ def build_pipeline(spec: PipelineSpec, settings: Settings | None = None) -> dg.D
         champion_asset(wiring),
         scores_asset(wiring),
         *([drift_asset(wiring)] if watched(spec) else []),
+        *([incidents_asset(wiring)] if has_incidents(spec) else []),
     ]
     parts = jobs(spec)
     return dg.Definitions(

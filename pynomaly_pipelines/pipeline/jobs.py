@@ -10,13 +10,14 @@ from pynomaly_pipelines.automation.drift import build_drift, watched
 from pynomaly_pipelines.automation.promotions import build_promotions
 from pynomaly_pipelines.automation.reruns import build_reruns
 from pynomaly_pipelines.partitions import WHOLE, Calendar
+from pynomaly_pipelines.pipeline.incidents import has_incidents
 from pynomaly_pipelines.pipeline.wiring import PARTITIONED, TRAINED, Wiring
 from pynomaly_pipelines.spec import PipelineSpec
 
 
 def jobs(spec: PipelineSpec) -> dict[str, Any]:
     """The parts of a pipeline that run on their own: bring data in, judge it again, make a model, score."""
-    score = PARTITIONED[3:] if watched(spec) else PARTITIONED[3:4]
+    score = ("scores", *(["drift"] if watched(spec) else []), *(["incidents"] if has_incidents(spec) else []))
     judged = PARTITIONED[1:3]
     parts = {"ingest": (*spec.incoming, *judged), "validate": judged, "train": TRAINED, "score": score}
     return {

@@ -18,7 +18,7 @@ from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
 from pynomaly_pipelines.spec import PipelineSpec
 
-PARTITIONED = ("raw", "validated", "quarantine", "scores", "drift")
+PARTITIONED = ("raw", "validated", "quarantine", "scores", "drift", "incidents")
 
 
 TRAINED = ("model", "evaluation", "champion")

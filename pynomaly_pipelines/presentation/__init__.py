@@ -11,6 +11,7 @@ from pynomaly_pipelines.presentation.data import (
     readable_check,
     validation_checks,
 )
+from pynomaly_pipelines.presentation.incidents import of_incidents
 from pynomaly_pipelines.presentation.models import gate_check, of_champion, of_evaluation, of_models
 from pynomaly_pipelines.presentation.scores import (
     drift_checks,
@@ -44,6 +45,7 @@ __all__ = [
     "of_champion",
     "of_drift",
     "of_evaluation",
+    "of_incidents",
     "of_ingestion",
     "of_models",
     "of_quarantine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,6 +14,7 @@ from pynomaly_pipelines.spec.aggregation import Aggregation
 from pynomaly_pipelines.spec.automation import Automation
 from pynomaly_pipelines.spec.contract import Contract
 from pynomaly_pipelines.spec.drift import Drift
+from pynomaly_pipelines.spec.incidents import GAP_HOURS, Incidents
 from pynomaly_pipelines.spec.source import Source
 from pynomaly_pipelines.spec.strict import Broken, Strict
 from pynomaly_pipelines.spec.threshold import Threshold
@@ -95,6 +96,8 @@ class PipelineSpec(Strict):
     """The gate before a challenger becomes champion."""
     drift: Drift = Drift()
     """When new data counts as different from what the champion was trained on."""
+    incidents: Incidents = Incidents()
+    """Which anomalies belong together, and which of them people are told of."""
     automation: Automation = Automation()
     """What happens without a hand on it."""
     reasons: Annotated[int, Field(ge=1, le=10)] = 3
@@ -131,6 +134,9 @@ class PipelineSpec(Strict):
             rule = f"the path {self.source.place!r} has date codes, which need `partition` and `start`"
             raise Broken(rule, at="source.path", fix="add `partition: daily` and `start`, or write `*` for the date")
 
+        if self.kind == "series" and self.incidents.entity:
+            fix = "leave it out: a series' ids are its entity"
+            raise Broken("`incidents.entity` belongs to `kind: records`", at="incidents.entity", fix=fix)
         if self.training.exclude_events and (self.labels is None or self.labels.events is None):
             fix = "add `labels: {events: …}`, or leave it out"
             raise Broken(
@@ -182,6 +188,11 @@ class PipelineSpec(Strict):
         told = {"time": self.aggregate.time, "kind": "records", "labels": None, "expectations": (), "aggregate": None}
         roles: dict[str, Any] = dict.fromkeys(("key", "features", "ignore", "series", "values"), ())
         return self.model_copy(update={**told, **roles})
+
+    @property
+    def incident_gap(self) -> timedelta:
+        """How far apart the anomalies of one incident may be."""
+        return timedelta(hours=self.incidents.gap_hours or GAP_HOURS[self.partition])
 
     @property
     def incoming(self) -> tuple[str, ...]:

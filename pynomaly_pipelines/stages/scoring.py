@@ -203,7 +203,8 @@ def _past(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake, score
 
 def _identity_columns(spec: PipelineSpec, schema: pa.Schema) -> list[str]:
     time = [spec.time] if spec.time else []
-    wanted = [*time, *spec.key, *spec.series, "_partition", "_source", "_row"]
+    told = [*spec.incidents.entity, *(name for rule in spec.incidents.suppress for name in rule.where)]
+    wanted = [*time, *spec.key, *spec.series, *told, "_partition", "_source", "_row"]
     # The name of a point's series holds its ids; an id column called `series` gives way to it.
     taken = (SERIES, VALUE) if spec.kind == "series" else ()
     return list(dict.fromkeys(name for name in wanted if name in schema.names and name not in taken))
