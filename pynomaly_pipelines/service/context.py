@@ -16,6 +16,8 @@ from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.accounts.database import Database
 from pynomaly_pipelines.service.accounts.opening import open_database
+from pynomaly_pipelines.service.scoring.champions import Champions
+from pynomaly_pipelines.service.scoring.work import Workers
 from pynomaly_pipelines.service.settings import ServiceSettings
 from pynomaly_pipelines.service.specs import Specs
 
@@ -58,6 +60,23 @@ class Service:
         found = resources(self.project.settings)["registry"]
         assert isinstance(found, RegistryResource)
         return found.open()
+
+    @cached_property
+    def champions(self) -> Champions:
+        """The models that score."""
+        return Champions(
+            self.specs,
+            self.lake,
+            self.registry,
+            poll_seconds=self.settings.champion_poll_seconds,
+            memory_mb=self.settings.model_memory_mb,
+            most_rows=self.settings.score_rows,
+        )
+
+    @cached_property
+    def workers(self) -> Workers:
+        """The threads that large requests for scores are done in."""
+        return Workers(self.settings.score_threads, self.settings.score_queue, self.settings.score_inline_seconds)
 
     @cached_property
     def data_docs(self) -> DataDocs:

@@ -83,6 +83,17 @@ class ServiceSettings(BaseSettings):
     worker_silence_seconds: Annotated[
         Seconds, Field(description="After how long a worker whose loop does not turn is killed and replaced.")
     ] = 60.0
+    # Scoring.
+    score_rows: Annotated[int, Field(ge=1, description="Rows of a request for scores.")] = 10_000
+    score_threads: Annotated[int, Field(ge=1, le=256, description="Large requests for scores at work at once.")] = 2
+    score_queue: Annotated[int, Field(ge=0, description="Large requests that may wait for one of these threads.")] = 32
+    score_inline_seconds: Annotated[
+        float, Field(ge=0, description="Work up to this length is done at once instead of in a thread.")
+    ] = 0.001
+    model_memory_mb: Annotated[int, Field(ge=1, description="MiB that all loaded models take together.")] = 512
+    champion_poll_seconds: Annotated[
+        Seconds, Field(description="How often the registry is asked whether a champion moved.")
+    ] = 5.0
 
     # How it ends.
     pre_stop_seconds: Annotated[

@@ -74,10 +74,7 @@ def assess(
     Raises:
         NoChampion, SignatureError: as `score`.
     """
-    champion = registry.champion(spec.name)
-    _refuse_unsound(champion)
-    scorer = registry.load(champion)
-    version = in_force(spec, lake, registry, champion, scorer)
+    version, scorer = champion_of(spec, lake, registry)
     table = lake.read(spec.name, "validated", partitions=[partition.key for partition in partitions])
     try:
         scored = assess_rows(spec, scorer, table, _past(spec, partitions, lake, scorer), version.threshold)
@@ -90,7 +87,26 @@ def assess(
     return version, scored.assign(model_version=version.number, model_run_id=version.run_id), table.schema
 
 
-def _refuse_unsound(version: Version) -> None:
+def champion_of(spec: PipelineSpec, lake: Lake, registry: Registry) -> tuple[Version, Scorer]:
+    """The version that scores, with the threshold in force, and its scorer.
+
+    Raises:
+        NoChampion: nothing was promoted yet.
+        RegistryError: it was chosen outside the product and failed its check, or can't be fetched.
+        ScorerFileError: its files are incomplete or altered.
+    """
+    champion = registry.champion(spec.name)
+    refuse_unsound(champion)
+    scorer = registry.load(champion)
+    return in_force(spec, lake, registry, champion, scorer), scorer
+
+
+def refuse_unsound(version: Version) -> None:
+    """Let no champion score that was chosen outside the product and failed its check.
+
+    Raises:
+        RegistryError: it is one.
+    """
     said = version.tags.get(SOUND, "")
     if said.startswith(UNSOUND):
         raise RegistryError(
@@ -155,14 +171,6 @@ def scores_schema(spec: PipelineSpec, validated: pa.Schema) -> pa.Schema:
     who = [validated.field(name) for name in _identity_columns(spec, validated)]
     if spec.kind == "series":
         who += [pa.field(SERIES, pa.string()), pa.field(VALUE, pa.float64())]
-    reason = pa.struct(
-        [
-            pa.field("column", pa.string()),
-            pa.field("value", pa.string()),
-            pa.field("usual", pa.string()),
-            pa.field("share", pa.float64()),
-        ]
-    )
     return pa.schema(
         [
             *who,
@@ -170,13 +178,21 @@ def scores_schema(spec: PipelineSpec, validated: pa.Schema) -> pa.Schema:
             pa.field("raw_score", pa.float64()),
             pa.field("threshold", pa.float64()),
             pa.field("is_anomaly", pa.bool_()),
-            pa.field("reasons", pa.list_(reason)),
+            pa.field("reasons", reason_type()),
             pa.field("model_version", pa.int64()),
             pa.field("model_run_id", pa.string()),
             pa.field("run_id", pa.string()),
             pa.field("scored_at", pa.timestamp("us", "UTC")),
         ]
     )
+
+
+def reason_type() -> pa.DataType:
+    """Type of the column `reasons`."""
+    import pyarrow as pa
+
+    texts = [pa.field(name, pa.string()) for name in ("column", "value", "usual")]
+    return pa.list_(pa.struct([*texts, pa.field("share", pa.float64())]))
 
 
 def reason_text(reasons: Sequence[dict[str, object]] | None) -> str:

@@ -61,7 +61,9 @@ def diagnose(body: bytes, signature: Signature, said: str) -> NoReturn:
     """
     found = first_faults(body, signature)
     if not found:
-        raise Unprocessable(f"the rows can't be read: {said}", rule="they have the model's columns and types", fix=_DOCS)
+        raise Unprocessable(
+            f"the rows can't be read: {said}", rule="they have the model's columns and types", fix=_DOCS
+        )
     refuse(found)
 
 
@@ -152,14 +154,14 @@ def _of_rows(rows: list[Any], signature: Signature) -> Iterator[Fault]:
                 "name the columns: {column: value, …}",
             )
             continue
-        yield from _names(f"row {place}", row, signature)
+        yield from names(f"row {place}", row, signature)
         for column in signature.columns:
             if column.name in row:
                 yield from _cell(place, column, row[column.name])
 
 
 def _of_columns(columns: dict[str, Any], signature: Signature) -> Iterator[Fault]:
-    yield from _names("", columns, signature)
+    yield from names("", columns, signature)
     lengths = {name: len(cells) for name, cells in columns.items() if isinstance(cells, list)}
     for column in signature.columns:
         cells = columns.get(column.name, [])
@@ -194,7 +196,8 @@ def empty() -> NoReturn:
     refuse([_empty()])
 
 
-def _names(where: str, given: dict[str, Any], signature: Signature) -> Iterator[Fault]:
+def names(where: str, given: dict[str, Any], signature: Signature) -> Iterator[Fault]:
+    """Columns of the model that are not among those given, and those given that are not the model's."""
     expected = f"the model reads {', '.join(signature.names[:50])}{', …' if len(signature.names) > 50 else ''}"
     missing = [name for name in signature.names if name not in given]
     unknown = [name for name in given if name not in signature.names]
@@ -223,8 +226,11 @@ def _cell(row: int, column: Column, cell: Any) -> Iterator[Fault]:
 
 
 def _null(column: Column) -> tuple[str, str, str] | None:
-    if column.nullable:
-        return None
+    return None if column.nullable else null()
+
+
+def null() -> tuple[str, str, str]:
+    """What is wrong with a missing value in a column that had none."""
     return "null", _NULL, "send a value, or train on rows with gaps there"
 
 

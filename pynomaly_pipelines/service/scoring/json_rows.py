@@ -162,7 +162,10 @@ def _struct(name: str, fields: list[Any], names: dict[str, str]) -> Any:
 
 
 def _body(rows: Any, columns: Any) -> Any:
-    fields = [("rows", rows | msgspec.UnsetType, msgspec.UNSET), ("columns", columns | msgspec.UnsetType, msgspec.UNSET)]
+    fields = [
+        ("rows", rows | msgspec.UnsetType, msgspec.UNSET),
+        ("columns", columns | msgspec.UnsetType, msgspec.UNSET),
+    ]
     return msgspec.defstruct("Body", fields, forbid_unknown_fields=True)
 
 
