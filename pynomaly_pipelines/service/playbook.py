@@ -40,7 +40,10 @@ _PLAYS: dict[str, tuple[str, str]] = {
     "source-unreachable": ("Try again later.", "Look at the source's breaker under `GET /health`, then at the server."),
     "source-changing": ("Try again later.", "Have files written under another name and renamed when complete."),
     "data-error": (_ASK, "Look at the partition's validation results."),
-    "data-schema": ("Send the columns the model was trained on.", "`pynomaly contract` compares columns and types."),
+    "data-schema": (
+        "Send the columns the model was trained on.",
+        "`pynomaly contract PIPELINE` shows columns and types.",
+    ),
     "data-validation-failed": ("Nothing.", "Look at the expectation that failed; mend the input, or the expectation."),
     "data-not-enough": ("Choose a longer range.", "Ingest more partitions, or lower `training.window`."),
     "detector-error": (_ASK, _LOG),
@@ -49,7 +52,10 @@ _PLAYS: dict[str, tuple[str, str]] = {
     "detector-signature": ("Send the columns and types that `GET /v1/pipelines/{name}` lists.", _NOTHING),
     "detector-file": ("Try again later.", "Roll back to a version whose files are whole; find out who wrote to them."),
     "registry-error": ("Try again later.", "Look at MLflow and its database."),
-    "registry-no-champion": ("Wait until a model is promoted.", "Train, then `pynomaly models` and promote one."),
+    "registry-no-champion": (
+        "Wait until a model is promoted.",
+        "Train, then promote one of `pynomaly models PIPELINE`.",
+    ),
     "table-error": ("Try again later.", "Look at the lake's storage and its free space."),
     "request-error": (_ASK, _NOTHING),
     "request-bad": (_ASK, _NOTHING),
