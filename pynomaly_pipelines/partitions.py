@@ -71,6 +71,21 @@ class Calendar:
         inside = self.containing(self._midnight(self._spec.end) - timedelta(seconds=1))
         return self.containing(inside.end) if inside.end else None
 
+    def inside(self, key: str) -> Partition:
+        """The partition of that key, if the pipeline has it: not before its start, not after its end.
+
+        Raises:
+            DataError: it is not one of this calendar, or lies outside.
+        """
+        partition, first, end = self.partition(key), self.first(), self.end()
+        if partition < first or (end is not None and partition >= end):
+            raise DataError(
+                f"partition {partition.key!r} of pipeline {self._spec.name!r} does not exist",
+                rule=f"its first is {first.key!r}" + (f", and it ends before {end.key!r}" if end is not None else ""),
+                fix="choose one in between, or change `start` and `end` of the pipeline",
+            )
+        return partition
+
     def containing(self, moment: datetime) -> Partition:
         """The partition a moment (UTC-aware) falls into."""
         if self.cadence == "whole":

@@ -12,7 +12,7 @@ from pynomaly_pipelines.automation.failures import FAULT, refused_partitions
 from pynomaly_pipelines.operations.errors import DataError, RunFailed
 from pynomaly_pipelines.operations.faults import Fault
 from pynomaly_pipelines.operations.local_sqlite import fewer_flushes
-from pynomaly_pipelines.partitions import WHOLE, Calendar, Partition
+from pynomaly_pipelines.partitions import WHOLE, Calendar
 from pynomaly_pipelines.pipeline import standalone
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.spec import PipelineSpec
@@ -157,29 +157,16 @@ def choose(
     if spec.partition == "whole":
         return [calendar.partition(partition or first or last or WHOLE).key]
     if partition is not None:
-        return [_inside(spec, calendar.partition(partition)).key]
+        return [calendar.inside(partition).key]
     if first is None and last is None:
         return list(known)
     keys = list(known) or [calendar.first().key]
-    start, stop = (_inside(spec, calendar.partition(key)) for key in (first or keys[0], last or keys[-1]))
+    start, stop = (calendar.inside(key) for key in (first or keys[0], last or keys[-1]))
     if stop < start:
         raise DataError(
             f"the range {start.key} … {stop.key} runs backwards", rule="--from is not after --to", fix="swap them"
         )
     return [part.key for part in calendar.range(start.key, stop.key)]
-
-
-def _inside(spec: PipelineSpec, partition: Partition) -> Partition:
-    """The partition, if the pipeline has it: not before its start, not after its end."""
-    calendar = Calendar(spec)
-    first, end = calendar.first(), calendar.end()
-    if partition < first or (end is not None and partition >= end):
-        raise DataError(
-            f"partition {partition.key!r} of pipeline {spec.name!r} does not exist",
-            rule=f"its first is {first.key!r}" + (f", and it ends before {end.key!r}" if end is not None else ""),
-            fix="choose one in between, or change `start` and `end` of the pipeline",
-        )
-    return partition
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

@@ -35,6 +35,11 @@ PynomalyError
 │   ├── Unprocessable      it was read, and what it says breaks a rule
 │   └── TooManyRequests    over a rate limit; worth another try later
 ├── DependencyUnavailable  a part we build on failed again and again and is not asked for a while; worth another try
+│   └── DagsterUnreachable Dagster's webserver gives no answer
+│       └── DagsterUnsettled  it was told to do something, and its answer got lost: it may have been done
+├── DagsterError           Dagster cannot do what was asked
+│   ├── LocationNotLoaded  its code location is not loaded
+│   └── JobUnknown         the code it has loaded does not have that job
 ├── TookTooLong            an answer was not ready in time; worth another try
 ├── Unforeseen             a fault of the product itself, or of a library, that nobody thought of
 ├── AuditBroken            the audit log is not what was written
@@ -248,15 +253,41 @@ class DependencyUnavailable(PynomalyError):
         super().__init__(problem, rule=rule, fix=fix, where=where)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_unavailable, (self.problem, self.rule, self.fix, self.where, self.dependency, self.retry_after)
+        message = (self.problem, self.rule, self.fix, self.where)
+        return _rebuild_unavailable, (type(self), *message, self.dependency, self.retry_after)
 
 
 def _rebuild_unavailable(
-    problem: str, rule: str, fix: str, where: str, dependency: str, retry_after: float
+    cls: type[DependencyUnavailable],
+    problem: str,
+    rule: str,
+    fix: str,
+    where: str,
+    dependency: str,
+    retry_after: float,
 ) -> DependencyUnavailable:
-    return DependencyUnavailable(
-        problem, rule=rule, fix=fix, where=where, dependency=dependency, retry_after=retry_after
-    )
+    return cls(problem, rule=rule, fix=fix, where=where, dependency=dependency, retry_after=retry_after)
+
+
+class DagsterUnreachable(DependencyUnavailable):
+    code = "dagster-unreachable"
+
+
+class DagsterUnsettled(DagsterUnreachable):
+    code = "dagster-unsettled"
+
+
+class DagsterError(PynomalyError):
+    code = "dagster-error"
+
+
+class LocationNotLoaded(DagsterError):
+    code = "dagster-location-not-loaded"
+    retryable = True
+
+
+class JobUnknown(DagsterError):
+    code = "dagster-job-unknown"
 
 
 class TookTooLong(PynomalyError):

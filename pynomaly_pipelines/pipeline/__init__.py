@@ -2,7 +2,7 @@
 
 from pynomaly_pipelines.pipeline.building import build_pipeline, standalone
 from pynomaly_pipelines.pipeline.data import aggregated_asset, raw_asset, source_asset, validated_assets
-from pynomaly_pipelines.pipeline.jobs import jobs, latest_schedule, sensors
+from pynomaly_pipelines.pipeline.jobs import PARTS, jobs, latest_schedule, sensors
 from pynomaly_pipelines.pipeline.models import champion_asset, evaluation_asset, model_asset
 from pynomaly_pipelines.pipeline.scores import drift_asset, scores_asset
 from pynomaly_pipelines.pipeline.wiring import (
@@ -28,6 +28,7 @@ __all__ = [
     "EXPECTATIONS",
     "GATE",
     "PARTITIONED",
+    "PARTS",
     "RELEASED_BY",
     "RELEASE_REASON",
     "THRESHOLD",

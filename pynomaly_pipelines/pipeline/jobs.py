@@ -14,6 +14,9 @@ from pynomaly_pipelines.pipeline.incidents import has_incidents
 from pynomaly_pipelines.pipeline.wiring import PARTITIONED, TRAINED, Wiring
 from pynomaly_pipelines.spec import PipelineSpec
 
+PARTS = ("ingest", "validate", "train", "score")
+"""The parts of a pipeline that run on their own; each is a job, `<pipeline>_<part>`."""
+
 
 def jobs(spec: PipelineSpec) -> dict[str, Any]:
     """The parts of a pipeline that run on their own: bring data in, judge it again, make a model, score."""

@@ -16,6 +16,7 @@ from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.accounts.database import Database
 from pynomaly_pipelines.service.accounts.opening import open_database
+from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.scoring.champions import Champions
 from pynomaly_pipelines.service.scoring.work import Workers
 from pynomaly_pipelines.service.settings import ServiceSettings
@@ -84,6 +85,11 @@ class Service:
         found = resources(self.project.settings)["data_docs"]
         assert isinstance(found, DataDocsResource)
         return found.open()
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Dagster's runs: launching, reading, following."""
+        return Runs.of(self)
 
 
 def service_of(request: Request) -> Service:

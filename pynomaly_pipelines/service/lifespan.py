@@ -9,12 +9,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from fastapi import FastAPI
 
 from pynomaly_pipelines.operations.health import Phase
+from pynomaly_pipelines.service import launching
 from pynomaly_pipelines.service.context import Service
 from pynomaly_pipelines.service.scoring.champions import following
 
 Part = Callable[[Service], AbstractAsyncContextManager[None]]
 
-PARTS: tuple[Part, ...] = (following,)
+PARTS: tuple[Part, ...] = (following, launching.running)
 """In the order they start; they stop in the opposite one. A part that fails at its start keeps the service from it."""
 
 

@@ -41,6 +41,8 @@ STATUS: dict[type[errors.PynomalyError], int] = {
     errors.Unforeseen: 500,
     errors.DependencyUnavailable: 503,
     errors.TookTooLong: 503,
+    errors.DagsterError: 503,
+    errors.JobUnknown: 409,
 }
 
 _OF_STATUS: dict[int, type[errors.PynomalyError]] = {

@@ -139,6 +139,36 @@ class ServiceSettings(BaseSettings):
         Field(description="What becomes of logins while that Redis does not answer."),
     ] = "refuse"
 
+    # Runs.
+    dagster_location: Annotated[str, Field(description="Dagster's code location that has the pipelines.")] = (
+        "pynomaly_pipelines"
+    )
+    runs_per_request: Annotated[int, Field(ge=1, le=10_000, description="Most runs that one request may launch.")] = 100
+    partitions_per_request: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Most partitions that one launch may name.")
+    ] = 10_000
+    queued_runs_per_account: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Most runs of one account that may wait in the queue.")
+    ] = 500
+    priority_for_all: Annotated[
+        int, Field(ge=-100, le=100, description="Highest priority of a run without the permission runs:prioritize.")
+    ] = 0
+    idempotency_hours: Annotated[
+        float, Field(gt=0, le=24 * 365, description="How long the answer to an Idempotency-Key is kept.")
+    ] = 24.0
+    idempotency_wait_seconds: Annotated[
+        float, Field(ge=0, le=60, description="How long a repeated request waits for the answer to the first.")
+    ] = 10.0
+    streams: Annotated[int, Field(ge=1, le=100_000, description="Most open event streams of this process.")] = 500
+    streams_per_account: Annotated[
+        int, Field(ge=1, le=10_000, description="Most open event streams of one account.")
+    ] = 10
+    stream_poll_seconds: Annotated[
+        float, Field(gt=0, le=60, description="How often Dagster is asked for news of a run that somebody follows.")
+    ] = 1.0
+    stream_heartbeat_seconds: Annotated[
+        float, Field(gt=0, le=300, description="An event stream says so often that it is still there.")
+    ] = 15.0
 
 def read_settings(**given: Any) -> ServiceSettings:
     """The environment's settings, and those given.

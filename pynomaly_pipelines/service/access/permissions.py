@@ -17,6 +17,7 @@ class Permission(StrEnum):
     MODELS_PROMOTE = "models:promote"
     RUNS_READ = "runs:read"
     RUNS_LAUNCH = "runs:launch"
+    RUNS_PRIORITIZE = "runs:prioritize"
     RUNS_CANCEL = "runs:cancel"
     INCIDENTS_READ = "incidents:read"
     FEEDBACK_WRITE = "feedback:write"
@@ -53,6 +54,7 @@ PER_PIPELINE = frozenset(
         Permission.MODELS_PROMOTE,
         Permission.RUNS_READ,
         Permission.RUNS_LAUNCH,
+        Permission.RUNS_PRIORITIZE,
         Permission.RUNS_CANCEL,
         Permission.INCIDENTS_READ,
         Permission.FEEDBACK_WRITE,
@@ -107,6 +109,7 @@ MEANING: dict[Permission, str] = {
     Permission.MODELS_PROMOTE: "promote a model, or roll back",
     Permission.RUNS_READ: "see runs and their progress",
     Permission.RUNS_LAUNCH: "launch runs",
+    Permission.RUNS_PRIORITIZE: "launch runs that go before those of others",
     Permission.RUNS_CANCEL: "cancel runs",
     Permission.INCIDENTS_READ: "see incidents",
     Permission.FEEDBACK_WRITE: "confirm or dismiss incidents",

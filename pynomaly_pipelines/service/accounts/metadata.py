@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pynomaly_pipelines.service.accounts.tables import Base
 
 # Modules that add tables to `Base`, besides its own.
-TABLES: tuple[str, ...] = ("access.tables", "audit.tables")
+TABLES: tuple[str, ...] = ("access.tables", "audit.tables", "launching.idempotency")
 
 
 def metadata() -> sa.MetaData:

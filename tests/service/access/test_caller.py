@@ -29,6 +29,7 @@ def test_what_is_trusted_is_changed_by_admins_or_by_grant() -> None:
     admins_only = {
         Permission.MODELS_PROMOTE, Permission.QUARANTINE_RELEASE, Permission.MLFLOW_WRITE, Permission.ACCESS_DECIDE,
         Permission.USERS_MANAGE, Permission.GRANTS_MANAGE, Permission.AUDIT_READ, Permission.METRICS_READ,
+        Permission.RUNS_PRIORITIZE,
     }  # fmt: skip
     assert OF_ROLE[Role.ADMIN] - OF_ROLE[Role.USER] == admins_only
 
