@@ -170,6 +170,7 @@ class ServiceSettings(BaseSettings):
         float, Field(gt=0, le=300, description="An event stream says so often that it is still there.")
     ] = 15.0
 
+
 def read_settings(**given: Any) -> ServiceSettings:
     """The environment's settings, and those given.
 
