@@ -24,6 +24,8 @@ from pynomaly_pipelines.cli import main
 from pynomaly_pipelines.operations import errors
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.project import Project
+from pynomaly_pipelines.service.access.matrix import Endpoint, endpoints
+from pynomaly_pipelines.service.access.permissions import INSTALLATION, MEANING, OF_ROLE, PER_PIPELINE, Permission, Role
 from pynomaly_pipelines.service.app import create_app
 from pynomaly_pipelines.service.pages import operations
 from pynomaly_pipelines.service.playbook import plays
@@ -48,6 +50,7 @@ def pages() -> dict[str, str]:
         "detectors.md": NOTE + detectors_page(),
         "problems.md": NOTE + problems_page(),
         "api.md": NOTE + api_page(),
+        "permissions.md": NOTE + permissions_page(),
         "openapi.json": json.dumps(description(), indent=1, ensure_ascii=False) + "\n",
         "pipeline.schema.json": json.dumps(specfile.json_schema(), indent=2) + "\n",
     }
@@ -210,6 +213,41 @@ def _operation_row(known: set[str], path: str, method: str, operation: dict[str,
     summary = operation.get("description", "").split("\n\n")[0].replace("\n", " ")
     links = ", ".join(f"[{code}](problems.md#{code})" for code in codes)
     return f"| `{method} {path}` | {summary} | {needs} | {links} |"
+
+
+def permissions_page() -> str:
+    """Role × permission, and what each endpoint asks for."""
+    held = [
+        f"| `{permission}` | {MEANING[permission]} | "
+        + " | ".join("yes" if permission in OF_ROLE[role] else "" for role in Role)
+        + f" | {'yes' if permission in PER_PIPELINE else ''} |"
+        for permission in Permission
+    ]
+    application = create_app(_documented(), Project(Settings.from_environment(), "pynomaly_pipelines", Path()))
+    asked = [f"| `{e.method} {e.path}` | {_asked(e)} |" for e in endpoints(application)]
+    return "\n".join(
+        [
+            "# Permissions\n",
+            "How roles, grants and requests work: [Who may do what](../access.md).\n",
+            f"| permission | what for | {' | '.join(Role)} | for single pipelines |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(row.replace("|  |", "| |").replace("|  |", "| |") for row in held),
+            "\nThose that are not for single pipelines, "
+            + f"but {_listed(sorted(frozenset(Permission) - PER_PIPELINE - INSTALLATION))}, show or change all "
+            "pipelines at once: accounts limited to granted pipelines do not get them.\n",
+            "## What each endpoint asks for\n",
+            "| endpoint | asks for |",
+            "| --- | --- |",
+            *asked,
+            "",
+        ]
+    )
+
+
+def _asked(endpoint: Endpoint) -> str:
+    if endpoint.public is not None:
+        return f"nothing: {endpoint.public}"
+    return f"`{endpoint.permission}`" if endpoint.permission else "being logged in"
 
 
 def detectors_page() -> str:

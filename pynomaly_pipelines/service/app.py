@@ -12,7 +12,18 @@ from pynomaly_pipelines.service.lifespan import lifespan
 from pynomaly_pipelines.service.middleware import add_middleware
 from pynomaly_pipelines.service.openapi import describe, operation_id
 from pynomaly_pipelines.service.problems import handle_problems
-from pynomaly_pipelines.service.routes import docs, drift, health, partitions, pipelines, runs, scores, scoring
+from pynomaly_pipelines.service.routes import (
+    access,
+    audit,
+    docs,
+    drift,
+    health,
+    partitions,
+    pipelines,
+    runs,
+    scores,
+    scoring,
+)
 from pynomaly_pipelines.service.routes.telemetry import telemetry_router
 from pynomaly_pipelines.service.settings import ServiceSettings
 
@@ -23,6 +34,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     scores.router,
     drift.router,
     runs.router,
+    access.grants,
+    access.access_requests,
+    audit.router,
 )
 """One a noun, in the order of the API's description; each under /v1."""
 

@@ -170,6 +170,17 @@ class ServiceSettings(BaseSettings):
         float, Field(gt=0, le=300, description="An event stream says so often that it is still there.")
     ] = 15.0
 
+    # Access and audit.
+    access_request_days: Annotated[
+        int, Field(ge=1, le=90, description="How long an access request stays open undecided.")
+    ] = 14
+    audit_anchor_seconds: Annotated[
+        Seconds, Field(description="How often the end of the audit log is signed; what is newer can be cut off unseen.")
+    ] = 60.0
+    audit_anchor_file: Annotated[
+        str, Field(description="File the signatures are added to as well; empty: `audit-anchors.jsonl` in the home.")
+    ] = ""
+
 
 def read_settings(**given: Any) -> ServiceSettings:
     """The environment's settings, and those given.

@@ -45,6 +45,7 @@ def require(
         return caller
 
     let_in.permission = permission  # type: ignore[attr-defined]
+    let_in.somewhere = somewhere  # type: ignore[attr-defined]
     return let_in
 
 
