@@ -223,7 +223,10 @@ def permissions_page() -> str:
         + f" | {'yes' if permission in PER_PIPELINE else ''} |"
         for permission in Permission
     ]
-    application = create_app(_documented(), Project(Settings.from_environment(), "pynomaly_pipelines", Path()))
+    application = create_app(
+        ServiceSettings.model_construct(), Project(Settings.from_environment(), "pynomaly_pipelines", Path())
+    )
+    everything = _listed(sorted(INSTALLATION))
     asked = [f"| `{e.method} {e.path}` | {_asked(e)} |" for e in endpoints(application)]
     return "\n".join(
         [
@@ -231,10 +234,8 @@ def permissions_page() -> str:
             "How roles, grants and requests work: [Who may do what](../access.md).\n",
             f"| permission | what for | {' | '.join(Role)} | for single pipelines |",
             "| --- | --- | --- | --- | --- | --- |",
-            *(row.replace("|  |", "| |").replace("|  |", "| |") for row in held),
-            "\nThose that are not for single pipelines, "
-            + f"but {_listed(sorted(frozenset(Permission) - PER_PIPELINE - INSTALLATION))}, show or change all "
-            "pipelines at once: accounts limited to granted pipelines do not get them.\n",
+            *held,
+            f"\nAccounts limited to granted pipelines do not get {everything}: they show all pipelines at once.\n",
             "## What each endpoint asks for\n",
             "| endpoint | asks for |",
             "| --- | --- |",

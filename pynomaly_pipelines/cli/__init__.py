@@ -9,6 +9,7 @@ import click
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.cli import (
     aside,
+    audit,
     backtests,
     contracts,
     drift,
@@ -71,6 +72,7 @@ COMMANDS: tuple[click.Command, ...] = (
     running.examples,
     running.demo,
     projects.schema,
+    audit.audit,
 )
 
 for command in COMMANDS:

@@ -10,12 +10,13 @@ from fastapi import FastAPI
 
 from pynomaly_pipelines.operations.health import Phase
 from pynomaly_pipelines.service import launching
+from pynomaly_pipelines.service.audit.anchoring import anchoring
 from pynomaly_pipelines.service.context import Service
 from pynomaly_pipelines.service.scoring.champions import following
 
 Part = Callable[[Service], AbstractAsyncContextManager[None]]
 
-PARTS: tuple[Part, ...] = (following, launching.running)
+PARTS: tuple[Part, ...] = (following, launching.running, anchoring)
 """In the order they start; they stop in the opposite one. A part that fails at its start keeps the service from it."""
 
 

@@ -44,13 +44,15 @@ def endpoints(app: FastAPI) -> list[Endpoint]:
 
 
 def _endpoint(method: str, path: str, route: Any) -> Endpoint:
-    asked = [call for call in _calls(route.dependant) if hasattr(call, "permission")] if route.dependant else []
-    account_only = any(hasattr(call, "account_only") for call in _calls(route.dependant)) if route.dependant else False
+    # A plain route of Starlette has no dependencies: it can only be marked itself.
+    dependant = getattr(route, "dependant", None)
+    calls = list(_calls(dependant)) if dependant is not None else []
+    asked = [call for call in calls if hasattr(call, "permission")]
     return Endpoint(
         method,
         path,
         permission=asked[0].permission if asked else getattr(route.endpoint, "permission", None),
-        account_only=account_only,
+        account_only=any(hasattr(call, "account_only") for call in calls),
         public=getattr(route.endpoint, "public", None),
         somewhere=any(getattr(call, "somewhere", False) for call in asked),
     )

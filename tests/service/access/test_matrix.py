@@ -59,9 +59,7 @@ ASKING = {
         (VIEWER | {"models:promote"}) - {"dagster:read", "mlflow:read"},
         sees_hidden=False,
     ),
-    "admin's key for scores": Asking(
-        _caller(Role.ADMIN, scopes=frozenset({Permission.SCORES_READ})), {"scores:read"}
-    ),
+    "admin's key for scores": Asking(_caller(Role.ADMIN, scopes=frozenset({Permission.SCORES_READ})), {"scores:read"}),
 }
 
 
@@ -82,9 +80,7 @@ class Clients:
 
 def url_of(endpoint: Endpoint, pipeline: str) -> str:
     """The path with something in each place; the pipeline's is called `name`."""
-    return re.sub(
-        r"\{(\w+)(:\w+)?\}", lambda place: pipeline if place.group(1) == "name" else "0" * 32, endpoint.path
-    )
+    return re.sub(r"\{(\w+)(:\w+)?\}", lambda place: pipeline if place.group(1) == "name" else "0" * 32, endpoint.path)
 
 
 @pytest.fixture(scope="module")
