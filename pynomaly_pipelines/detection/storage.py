@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def write(folder: Path, kind: str, values: dict[str, Any], arrays: dict[str, Any
     (folder / DOCUMENT).write_text(text, encoding="utf-8")
 
 
+def digest(folder: Path) -> str:
+    """SHA-256 of the JSON, which names that of the arrays: `read` and this together vouch for every byte.
+
+    Raises:
+        ScorerFileError: there is no such file.
+    """
+    return hashlib.sha256(_bytes(folder / DOCUMENT)).hexdigest()
+
+
 def read(folder: Path) -> tuple[str, dict[str, Any], dict[str, AnyArray]]:
     """Kind, JSON values and arrays; ScorerFileError where a file is missing, altered or of another format."""
     values = _document(folder / DOCUMENT)
@@ -39,8 +49,11 @@ def read(folder: Path) -> tuple[str, dict[str, Any], dict[str, AnyArray]]:
     digest = hashlib.sha256(packed).hexdigest()
     if digest != values.pop("arrays_sha256", None):
         raise _broken(folder / ARRAYS, f"its SHA-256 is {digest[:12]}…, not the one in {DOCUMENT}")
-    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise _broken(folder / ARRAYS, f"it holds something else than plain arrays ({error})") from error
     return str(values.pop("kind", "")), values, arrays
 
 

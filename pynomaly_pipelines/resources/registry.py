@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pynomaly_pipelines.operations.errors import NoChampion, RegistryError
+from pynomaly_pipelines.operations.errors import NoChampion, RegistryError, ScorerFileError
 from pynomaly_pipelines.operations.settings import quiet_libraries
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 MODEL = "model"
 SCORER_FOLDER = "scorer"
+DIGEST = "scorer_sha256"
+"""Tag of a version: what its scorer's files are known by."""
 PAGE = 200
 """Versions asked for at once."""
 LONGEST_TAG = 4_900
@@ -246,16 +248,26 @@ class Registry:
         return [v for v in self.versions(pipeline) if any(a.startswith(CANDIDATE_PREFIX) for a in v.aliases)]
 
     def load(self, version: Version) -> Scorer:
-        """The scorer of a version, from the local cache where it lies there already."""
+        """The scorer of a version, from the local cache where it lies there already.
+
+        Raises:
+            RegistryError: it can't be fetched, or the version does not say what its files are.
+            ScorerFileError: its files are not those that were registered.
+        """
         from pynomaly_pipelines.detection import Scorer
 
         if self._cache is None:
             with tempfile.TemporaryDirectory() as folder:
-                return Scorer.load(self._download(version, Path(folder)))
+                return Scorer.load(_as_registered(version, self._download(version, Path(folder))))
         kept = self._cache / version.pipeline / f"{version.number}-{version.run_id}"
-        if not kept.exists():
-            self._fill_cache(version, kept)
-        return Scorer.load(kept)
+        if kept.exists():
+            try:
+                return Scorer.load(_as_registered(version, kept))
+            except ScorerFileError:
+                # A broken copy heals; if what lies in the artifact store is broken too, that is told.
+                shutil.rmtree(kept, ignore_errors=True)
+        self._fill_cache(version, kept)
+        return Scorer.load(_as_registered(version, kept))
 
     def picture(self, version: Version, name: str) -> bytes:
         """A plot of the run behind a version, `plots/<name>`; empty where it has none."""
@@ -334,11 +346,12 @@ class Registry:
 
         # Left to itself, Model.log files the model under the default experiment.
         logged = client.create_logged_model(self._experiment(client, pipeline), name=MODEL, source_run_id=run_id)
-        uri = _log_pyfunc(run_id, str(logged.model_id), model)
+        uri, digest = _log_pyfunc(run_id, str(logged.model_id), model)
         name = pipeline_model(pipeline)
         with contextlib.suppress(MlflowException):
             client.create_registered_model(name, description=f"Detectors of the pipeline {pipeline}.")
-        created = client.create_model_version(name, uri, run_id, tags=dict(model.tags), description=model.card[:4900])
+        tags = {**model.tags, DIGEST: digest}
+        created = client.create_model_version(name, uri, run_id, tags=tags, description=model.card[:4900])
         return int(created.version)
 
     def _log_bytes(self, client: MlflowClient, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
@@ -419,16 +432,40 @@ def _client(tracking_uri: str) -> MlflowClient:
     return mlflow.MlflowClient(tracking_uri)
 
 
-def _log_pyfunc(run_id: str, model_id: str, model: TrainedModel) -> str:
+def _as_registered(version: Version, folder: Path) -> Path:
+    """The folder, whose files are those that the version was registered with."""
+    from pynomaly_pipelines.detection import storage
+
+    expected, found = version.tags.get(DIGEST), storage.digest(folder)
+    if expected is None:
+        raise RegistryError(
+            f"version {version.number} of {version.pipeline!r} has no tag `{DIGEST}`",
+            rule="a version says by its SHA-256 which files were registered",
+            fix="train and register it through the pipeline, or roll back to a version that was",
+        )
+    if found != expected:
+        raise ScorerFileError(
+            f"version {version.number} of {version.pipeline!r}: the SHA-256 of its scorer is {found[:12]}…, "
+            f"registered was {expected[:12]}…",
+            rule="a scorer's files are those that were registered, to the last byte",
+            fix="find out who changed them, and roll back or train again",
+        )
+    return folder
+
+
+def _log_pyfunc(run_id: str, model_id: str, model: TrainedModel) -> tuple[str, str]:
+    """Address of the logged model, and the digest of its scorer."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
     from pynomaly_pipelines import __version__
+    from pynomaly_pipelines.detection import storage
     from pynomaly_pipelines.resources.pyfunc import signature, without_zones
 
     with tempfile.TemporaryDirectory() as place, _quiet():
         folder = Path(place) / SCORER_FOLDER
         model.scorer.save(folder)
+        digest = storage.digest(folder)
         # pip_requirements is always given: inferring it starts a process of 15 seconds.
         logged = Model.log(
             None,
@@ -442,7 +479,7 @@ def _log_pyfunc(run_id: str, model_id: str, model: TrainedModel) -> str:
             input_example=without_zones(model.example),
             pip_requirements=[f"pynomaly-pipelines=={__version__}"],
         )
-    return str(logged.model_uri)
+    return str(logged.model_uri), digest
 
 
 @contextlib.contextmanager

@@ -149,7 +149,7 @@ def scores_of(scorer: Scorer, inputs: pd.DataFrame, start: int) -> Scores:
 
 def flagged(scores: np.ndarray, threshold: float) -> np.ndarray:
     """Which scores lie over the threshold, bool[n]; a point without a score does not."""
-    return np.asarray(np.nan_to_num(scores) > threshold)
+    return np.asarray(scores > threshold)
 
 
 def explained_from(spec: PipelineSpec, scorer: Scorer, threshold: float) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pynomaly_pipelines.operations.errors import RegistryError
+from pynomaly_pipelines.operations.errors import Unprocessable
 from pynomaly_pipelines.resources.registry import Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.scoring.json_rows import JsonRows
@@ -135,10 +135,10 @@ def _way(spec: PipelineSpec, version: Version, scorer: Scorer, signature: Signat
     floor = explained_from(spec, scorer, version.threshold)
     if isinstance(scorer, RecordScorer):
         return RecordsWay(spec, scorer, signature, version.threshold, floor)
-    raise RegistryError(
-        f"{spec.name!r} watches series",
-        rule="points are scored by runs, with the past they need",
-        fix=f"launch one: `pynomaly run {spec.name}`",
+    raise Unprocessable(
+        f"{spec.name!r} watches series, whose points are scored by runs alone",
+        rule="a point's score looks at the points before it, which a request does not bring",
+        fix="launch a run for the partition, and read its scores",
     )
 
 

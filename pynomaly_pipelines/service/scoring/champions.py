@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from pynomaly_pipelines.operations.errors import NoChampion, NotFound, PynomalyError, RegistryError
+from pynomaly_pipelines.operations.errors import (
+    DependencyUnavailable,
+    NoChampion,
+    PynomalyError,
+    RegistryError,
+    RequestError,
+)
 from pynomaly_pipelines.operations.health import Finding, degraded, ok
 from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
@@ -102,7 +108,8 @@ class Champions:
         Raises:
             NotFound: there is no such pipeline.
             NoChampion: none was promoted yet.
-            RegistryError, ScorerFileError: it can't be fetched, or its files are not what was registered.
+            Unprocessable: its points are scored by runs alone.
+            DependencyUnavailable: it can't be fetched, or its files are not what was registered.
         """
         found = self.held(pipeline)
         if found is not None:
@@ -235,7 +242,7 @@ class Champions:
 
     def _failed(self, pipeline: str, error: PynomalyError | OSError) -> PynomalyError:
         told = error if isinstance(error, PynomalyError) else _unforeseen(pipeline, error)
-        if isinstance(told, NoChampion | NotFound):
+        if isinstance(told, NoChampion | RequestError):
             # Not a fault: somebody took the alias or the pipeline away, or there never was one.
             self._held.pop(pipeline, None)
             self._standing.pop(pipeline, None)
@@ -245,6 +252,10 @@ class Champions:
             number = None if held is None else held.champion.version.number
             self._standing[pipeline] = Standing(number, told.problem, since)
             _log.warning("champion not loaded", pipeline=pipeline, code=told.code, problem=told.problem)
+        if not isinstance(told, RequestError | NoChampion):
+            told = DependencyUnavailable(
+                f"pipeline {pipeline!r} can't score now: {told.problem}", rule=told.rule, fix=told.fix
+            )
         if pipeline not in self._held:
             self._absent[pipeline] = _Absent(told, time.monotonic() + self._poll)
             while len(self._absent) > MOST_REMEMBERED:

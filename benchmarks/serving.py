@@ -1,0 +1,350 @@
+"""Scoring over HTTP against `mlflow models serve` on the same registered model: requests a second, CPU of a request.
+
+    python -m benchmarks.serving [--detector IForest] [--rounds 3] [--seconds 4]
+
+Both serve one worker on this machine, in rounds that take turns, shuffled. CPU is user and system time of the server's
+whole process tree over a window, divided by its requests: it holds on a machine that does other work too. Ratios are
+of the same round. On our side everything a deployment has is on: metrics, JSON logs, 1 % traces, limits. Sign-in is
+not: each request's caller is given, so add the price of checking a token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+ARROW = "application/vnd.apache.arrow.stream"
+COLUMNS = 10
+PIPELINE = "bench"
+SPEC = {
+    "source": {"type": "csv", "path": "in.csv"},
+    "threshold": {"alert_rate": 0.01},
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A started server."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked, and how."""
+
+    name: str
+    path: str
+    media: str
+    body: bytes
+    clients: int = 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one window gave."""
+
+    requests: int
+    seconds: float
+    cpu_seconds: float
+    failed: int
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Processor time of a request, µs."""
+        return self.cpu_seconds / max(self.requests, 1) * 1e6
+
+
+# ------------------------------------------------------------------------------------------------ the project
+
+
+def training_rows(rows: int = 10_000) -> pd.DataFrame:
+    """Ordinary rows of ten columns."""
+    values = np.random.default_rng(7).normal(size=(rows, COLUMNS))
+    return pd.DataFrame(values, columns=[f"c{j}" for j in range(COLUMNS)])
+
+
+def make_project(folder: Path, detector: str, rows: int = 10_000) -> dict[str, str]:
+    """Train, register and promote one model in a project of its own; returns the environment that names it."""
+    os.environ.pop("PYNOMALY_HOME", None)
+    from pynomaly_pipelines.operations.settings import Settings
+    from pynomaly_pipelines.resources.configurable import LakeResource, RegistryResource, resources
+
+    defs = folder / "my_watch" / "defs" / PIPELINE
+    defs.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text('[tool.dg.project]\nroot_module = "my_watch"\n')
+    choice = {"IForest": {"n_estimators": 100}} if detector == "IForest" else detector
+    attributes = SPEC | {"training": {"detectors": [choice]}}
+    told = {"type": "pynomaly_pipelines.components.DetectionPipeline", "attributes": attributes}
+    (defs / "defs.yaml").write_text(yaml.safe_dump(told))
+    os.environ["PYNOMALY_PROJECT"] = str(folder)
+    made = resources(Settings.from_environment())
+    lake, registry = made["lake"], made["registry"]
+    assert isinstance(lake, LakeResource)
+    assert isinstance(registry, RegistryResource)
+    _train(lake.open(), registry.open(), training_rows(rows))
+    return {"PYNOMALY_PROJECT": str(folder), "MLFLOW_TRACKING_URI": registry.tracking_uri}
+
+
+def _train(lake: object, registry: object, rows: pd.DataFrame) -> None:
+    import pyarrow as pa
+
+    from pynomaly_pipelines.project import Project
+    from pynomaly_pipelines.resources.registry import CHAMPION, Registry
+    from pynomaly_pipelines.resources.tables import Lake
+    from pynomaly_pipelines.stages.training import train
+
+    assert isinstance(lake, Lake)
+    assert isinstance(registry, Registry)
+    spec = Project.current().pipeline(PIPELINE)
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    own = {
+        "_partition": pa.array(["all"] * len(rows)),
+        "_source": pa.array(["in.csv"] * len(rows)),
+        "_row": pa.array(np.arange(len(rows))),
+    }
+    for name, column in own.items():
+        table = table.append_column(name, column)
+    lake.replace(PIPELINE, "validated", ["all"], table)
+    (version,) = train(spec, lake, registry)
+    registry.point(CHAMPION, version)
+
+
+# ------------------------------------------------------------------------------------------------- the servers
+
+
+def serve_ours() -> None:
+    """The child: the service as `pynomaly serve` starts it, with a caller who may score."""
+    from pynomaly_pipelines.service.access.caller import Caller
+    from pynomaly_pipelines.service.access.permissions import Role
+    from pynomaly_pipelines.service.auth import authentication
+
+    who = Caller(account="bench", name="bench", role=Role.USER)
+
+    async def caller() -> Caller:
+        return who
+
+    # Before the routes are made, as an override would have FastAPI look at signatures again for each request.
+    authentication.authenticate = caller  # type: ignore[assignment]
+
+    from pynomaly_pipelines.project import Project
+    from pynomaly_pipelines.service.serving import running
+
+    sys.exit(running.run(Project.current(), {}, lambda _: None))
+
+
+@contextmanager
+def started(name: str, command: list[str], port: int, ready: str, environment: dict[str, str]) -> Iterator[Server]:
+    """A server, until it answers and then until the end."""
+    log = Path(tempfile.gettempdir()) / f"pynomaly-benchmark-{name}.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=sink, stderr=sink, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=2).close()
+                break
+            except urllib.error.HTTPError as error:
+                error.close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{name} did not start:\n{log.read_text()[-2000:]}") from None
+                time.sleep(0.3)
+        yield Server(name, port, process)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# ----------------------------------------------------------------------------------------------- measuring
+
+
+def tree_seconds(root: int) -> float:
+    """User and system time of a process and all below it, from /proc."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    parents, spent = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat[1])
+            spent[int(entry.name)] = (int(stat[11]) + int(stat[12])) / ticks
+    chosen = {root}
+    for _ in range(4):
+        chosen |= {pid for pid, parent in parents.items() if parent in chosen}
+    return sum(spent.get(pid, 0.0) for pid in chosen)
+
+
+def measure(server: Server, load: Load, seconds: float) -> Window:
+    """One window of load."""
+    before, began = tree_seconds(server.process.pid), time.monotonic()
+    requests, failed = (_wrk if shutil.which("wrk") else _clients)(server, load, seconds)
+    return Window(requests, time.monotonic() - began, tree_seconds(server.process.pid) - before, failed)
+
+
+def _wrk(server: Server, load: Load, seconds: float) -> tuple[int, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        body, script = Path(folder) / "body", Path(folder) / "post.lua"
+        body.write_bytes(load.body)
+        script.write_text(
+            f'local f = io.open("{body}", "rb")\nwrk.method = "POST"\nwrk.body = f:read("*a")\n'
+            f'wrk.headers["Content-Type"] = "{load.media}"\n'
+            "done = function(s, l, r) local e = s.errors\n"
+            'print("COUNT " .. s.requests .. " " .. (e.status + e.connect + e.read + e.timeout)) end\n'
+        )
+        url = f"http://127.0.0.1:{server.port}{load.path}"
+        threads, clients = str(min(load.clients, 2)), str(load.clients)
+        command = ["wrk", "-t", threads, "-c", clients, "-d", f"{seconds:.0f}s", "-s", str(script), url]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    line = next(line for line in said.splitlines() if line.startswith("COUNT"))
+    return int(line.split()[1]), int(line.split()[2])
+
+
+def _clients(server: Server, load: Load, seconds: float) -> tuple[int, int]:
+    """Without wrk: threads with a connection each; their own CPU is not the server's."""
+    counts = [[0, 0] for _ in range(load.clients)]
+    until = time.monotonic() + seconds
+
+    def ask(count: list[int]) -> None:
+        connection = HTTPConnection("127.0.0.1", server.port)
+        while time.monotonic() < until:
+            connection.request("POST", load.path, load.body, {"content-type": load.media})
+            answer = connection.getresponse()
+            answer.read()
+            count[0] += 1
+            count[1] += answer.status != 200
+        connection.close()
+
+    threads = [threading.Thread(target=ask, args=(count,)) for count in counts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(count[0] for count in counts), sum(count[1] for count in counts)
+
+
+def loads(rows: int, clients: int) -> dict[str, list[Load]]:
+    """The same rows as each server takes them; ours as JSON and, if they are many, as Arrow."""
+    frame = training_rows(rows)
+    records = frame.to_dict("records")
+    name, path = f"{rows} × {clients} clients", f"/v1/pipelines/{PIPELINE}/score"
+    ours = [Load(f"{name}, JSON", path, "application/json", json.dumps({"rows": records}).encode(), clients)]
+    if rows > 1:
+        ours.append(Load(f"{name}, Arrow", path, ARROW, _arrow(frame), clients))
+    split = json.dumps({"dataframe_split": frame.to_dict("split", index=False)}).encode()
+    return {"ours": ours, "mlflow": [Load(name, "/invocations", "application/json", split, clients)]}
+
+
+def _arrow(frame: pd.DataFrame) -> bytes:
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def compare(servers: dict[str, Server], rounds: int, seconds: float) -> dict[str, dict[str, list[Window]]]:
+    """Load -> server -> a window a round."""
+    found: dict[str, dict[str, list[Window]]] = {}
+    for rows, clients in ((1, 1), (1, 16), (1000, 1)):
+        asked = loads(rows, clients)
+        work = [(server, load) for name, server in servers.items() for load in asked[name]]
+        for server, load in work:
+            measure(server, load, 1)
+        for _ in range(rounds):
+            random.shuffle(work)
+            for server, load in work:
+                found.setdefault(load.name, {}).setdefault(server.name, []).append(measure(server, load, seconds))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--detector", default="IForest")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.serve:
+        serve_ours()
+    with tempfile.TemporaryDirectory() as folder:
+        environment = make_project(Path(folder), chosen.detector)
+        port, other = free_port(), free_port()
+        # One address asks for everything here.
+        ours = environment | {"PYNOMALY_SERVICE_PORT": str(port), "PYNOMALY_SERVICE_RATE_SCORE": "100000000/60"}
+        command = [sys.executable, "-m", "benchmarks.serving", "--serve"]
+        mlflow = ["-m", f"models:/{PIPELINE}@champion", "-p", str(other), "--env-manager", "local"]
+        their_command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", *mlflow]
+        with (
+            started("ours", command, port, "/health/live", ours) as one,
+            started("mlflow", their_command, other, "/ping", environment) as two,
+        ):
+            found = compare({"ours": one, "mlflow": two}, chosen.rounds, chosen.seconds)
+    report(chosen.detector, found)
+
+
+def report(detector: str, found: dict[str, dict[str, list[Window]]]) -> None:
+    """Print medians, and ratios round by round."""
+    print(f"{detector}, 10,000 × {COLUMNS} training rows; one worker each; client: {shutil.which('wrk') or 'threads'}")
+    print("| load | server | CPU a request | requests/s | failed |\n| --- | --- | --- | --- | --- |")
+    rates: dict[str, dict[str, list[float]]] = {}
+    for load, by_server in found.items():
+        for server, windows in by_server.items():
+            cpu, rate = (statistics.median(getattr(w, what) for w in windows) for what in ("cpu_us", "rate"))
+            print(f"| {load} | {server} | {cpu:,.0f} µs | {rate:,.0f} | {sum(w.failed for w in windows)} |")
+            rates.setdefault(load.split(", ")[0], {}).setdefault(f"{server}: {load}", [w.rate for w in windows])
+    for each in rates.values():
+        theirs = next((rate for name, rate in each.items() if name.startswith("mlflow")), [])
+        for name, ours in each.items():
+            if name.startswith("ours") and theirs:
+                ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+                spread = f"{min(ratios):.1f} … {max(ratios):.1f}"
+                print(f"{name}: {statistics.median(ratios):.1f}× mlflow's requests/s ({spread})")
+
+
+if __name__ == "__main__":
+    main()
