@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -116,6 +118,14 @@ class Project:
         if "://" in self.settings.lake or not lake.exists(spec.name, spec.incoming[-1]):
             return None
         return [name for name in lake.schema(spec.name, spec.incoming[-1]).names if name not in OWN_COLUMNS]
+
+    def load_health_checks(self) -> None:
+        """Import the project's own health checks: the module `health` beside `defs`, where there is one."""
+        if self.own and (self.defs.parent / "health.py").exists():
+            root = str(self.defs.parents[len(self.module.split("."))])
+            if root not in sys.path:
+                sys.path.insert(0, root)
+            importlib.import_module(f"{self.module}.health")
 
     def dagster_home(self) -> Path:
         """The folder Dagster keeps its state in: DAGSTER_HOME, or one in the home with the project's `dagster.yaml`."""

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from pynomaly_pipelines.operations.resilience import dependencies
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from tests import servers
 from tests.servers import ObjectStorage, Postgres, Redis
 from tests.small_pipelines import Trained, records, series, trained
+
+
+@pytest.fixture(autouse=True)
+def _own_breakers() -> Iterator[None]:
+    """What one test saw fail keeps no other test from asking."""
+    yield
+    dependencies.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from pynomaly_pipelines.operations.errors import NoChampion, RegistryError, ScorerFileError
+=======
+from pynomaly_pipelines.operations.errors import NoChampion, RegistryError
+from pynomaly_pipelines.operations.resilience import guarded
+>>>>>>> 9860a8d (Health checks of every part, pynomaly health; registry behind a breaker; promotion and scoring invalidate; page on resilience)
 from pynomaly_pipelines.operations.settings import quiet_libraries
 
 if TYPE_CHECKING:
@@ -429,7 +434,7 @@ def _client(tracking_uri: str) -> MlflowClient:
     # Model.log has no argument for the store, so the process-wide setting must agree with the client.
     if mlflow.get_tracking_uri() != tracking_uri:
         mlflow.set_tracking_uri(tracking_uri)
-    return mlflow.MlflowClient(tracking_uri)
+    return guarded(mlflow.MlflowClient(tracking_uri), "registry")
 
 
 def _as_registered(version: Version, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pynomaly_pipelines.operations.cache import announce, tags
 from pynomaly_pipelines.operations.errors import RegistryError, SignatureError
 from pynomaly_pipelines.partitions import Calendar, Partition
 from pynomaly_pipelines.resources.registry import Registry, Version
@@ -63,6 +64,7 @@ def score(
     scored["run_id"] = run_id
     scored["scored_at"] = pd.Timestamp(datetime.now(UTC)).floor("ms")
     commit = lake.replace(spec.name, "scores", keys, to_arrow(spec, scored, schema))
+    announce(tags.data(spec.name))
     return _report(spec, scored, keys, version, commit)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pynomaly_pipelines.operations.errors import SettingsError
+from pynomaly_pipelines.operations.errors import SecretDenied, SecretMissing, SettingsError
+from pynomaly_pipelines.operations.secrets import process_store, resolved
 from pynomaly_pipelines.operations.settings import Settings, variables
 
+log = logging.getLogger(__name__)
 PREFIX = "PYNOMALY_CACHE_"
 REDIS_URL = "PYNOMALY_REDIS_URL"
 # Where the service keeps its accounts; every process of a deployment reaches it.
@@ -23,13 +26,17 @@ class CacheSettings(BaseModel):
 
     redis_url: Annotated[
         str,
-        Field(description="Redis that processes share (PYNOMALY_REDIS_URL); empty: each process keeps its own."),
+        Field(
+            repr=False,
+            description="Redis that processes share (PYNOMALY_REDIS_URL); empty: each process keeps its own.",
+        ),
     ] = ""
     generations_url: Annotated[
         str,
         Field(
+            repr=False,
             description="SQLAlchemy URL of the database that knows what was invalidated; all processes use the same. "
-            "Default: the service's database, and without one an SQLite file in the home."
+            "Default: the service's database, and without one an SQLite file in the home.",
         ),
     ]
     name: Annotated[
@@ -56,10 +63,11 @@ class CacheSettings(BaseModel):
 
         Raises:
             SettingsError: a variable is unknown or outside its bounds.
+            SecretError: the store of secrets can't be asked for the Redis.
         """
-        shared = variables(SERVICE_DATABASE).get(SERVICE_DATABASE, "")
+        shared = resolved(variables(SERVICE_DATABASE).get(SERVICE_DATABASE, ""))
         given: dict[str, Any] = {"generations_url": shared or f"sqlite:///{settings.home / FILE}"}
-        given["redis_url"] = variables(REDIS_URL).get(REDIS_URL, "")
+        given["redis_url"] = _redis_url()
         given |= {name.removeprefix(PREFIX).lower(): value for name, value in variables(PREFIX).items()}
         try:
             return cls.model_validate(given)
@@ -70,3 +78,18 @@ class CacheSettings(BaseModel):
                 rule=str(first["msg"]),
                 fix="correct it, or remove it to have the default",
             ) from error
+
+
+def _redis_url() -> str:
+    """The variable, or the secret `redis-url`; empty where there is neither."""
+    given = variables(REDIS_URL).get(REDIS_URL, "")
+    if given:
+        return resolved(given)
+    try:
+        return process_store().get("redis-url").reveal()
+    except SecretMissing:
+        return ""
+    except SecretDenied as error:
+        # A store that shows a process only what it was granted: no Redis was meant for this one.
+        log.info("no Redis for the cache: %s", error)
+        return ""

@@ -3,6 +3,7 @@
 from pynomaly_pipelines.operations.resilience.breaker import Breaker, BreakerFigures, Change, State
 from pynomaly_pipelines.operations.resilience.dependencies import Dependencies, breaker, dependencies, retrying
 from pynomaly_pipelines.operations.resilience.faults import is_fault, is_transient
+from pynomaly_pipelines.operations.resilience.guarded import guarded
 from pynomaly_pipelines.operations.resilience.policies import DEPENDENCIES, BreakerRules, Policies, RetryRules
 from pynomaly_pipelines.operations.resilience.retrying import RetryFigures, Retrying
 
@@ -20,6 +21,7 @@ __all__ = [
     "State",
     "breaker",
     "dependencies",
+    "guarded",
     "is_fault",
     "is_transient",
     "retrying",

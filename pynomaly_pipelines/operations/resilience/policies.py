@@ -91,7 +91,7 @@ class Policies:
         """
         self._breaker = _given(variables, BREAKER_PREFIX, BreakerRules)
         self._retry = _given(variables, RETRY_PREFIX, RetryRules)
-        for dependency in {*DEPENDENCIES, *self._breaker, *self._retry}:
+        for dependency in {*DEPENDENCIES, *self._breaker, *self._retry} - {""}:
             self.breaker(dependency)
             self.retry(dependency)
 

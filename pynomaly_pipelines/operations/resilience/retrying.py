@@ -7,10 +7,13 @@ plus a reserve for those who make few (Beyer et al., Site Reliability Engineerin
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from pynomaly_pipelines.operations.resilience.breaker import Breaker
 from pynomaly_pipelines.operations.resilience.faults import is_transient
@@ -78,53 +81,45 @@ class Retrying:
         Raises:
             DependencyUnavailable: the breaker is or went open.
         """
-        import stamina
-
-        self._begin()
-        for attempt in stamina.retry_context(**self._how()):
-            with attempt:
+        for pause in self._pauses():
+            try:
                 return self._breaker.call(function, *args, **kwargs)
-        raise AssertionError("the last attempt returns or raises")
+            except Exception as error:
+                if not self._again(error):
+                    raise
+            time.sleep(pause)
+        return self._breaker.call(function, *args, **kwargs)
 
     async def call_async(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Likewise, awaited; each attempt for at most `timeout_seconds`."""
-        import stamina
-
-        self._begin()
-        async for attempt in stamina.retry_context(**self._how()):
-            with attempt:
+        for pause in self._pauses():
+            try:
                 return await self._breaker.call_async(function, *args, **kwargs)
-        raise AssertionError("the last attempt returns or raises")
+            except Exception as error:
+                if not self._again(error):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._breaker.call_async(function, *args, **kwargs)
 
     def figures(self) -> RetryFigures:
         """What was repeated so far."""
         with self._lock:
             return RetryFigures(self._breaker.dependency, self._calls, self._retries, self._over_budget)
 
-    def _begin(self) -> None:
+    def _pauses(self) -> Iterator[float]:
+        """Seconds after each attempt but the last."""
         self._budget.earn()
         with self._lock:
             self._calls += 1
+        chance = secrets.SystemRandom()
+        for repeated in range(self.rules.attempts - 1):
+            pause = self.rules.wait_seconds * 2.0**repeated + chance.uniform(0.0, self.rules.jitter_seconds)
+            yield min(pause, self.rules.wait_max_seconds)
 
-    def _how(self) -> dict[str, Any]:
-        made = 0
-
-        def again(error: Exception) -> bool:
-            nonlocal made
-            made += 1
-            # Asked after the last attempt too, where there is nothing to allow.
-            return made < self.rules.attempts and self._repeats(error) and self._allowed()
-
-        return {
-            "on": again,
-            "attempts": self.rules.attempts,
-            "timeout": None,
-            "wait_initial": self.rules.wait_seconds,
-            "wait_max": self.rules.wait_max_seconds,
-            "wait_jitter": self.rules.jitter_seconds,
-        }
-
-    def _allowed(self) -> bool:
+    def _again(self, error: Exception) -> bool:
+        """Whether to ask once more; counted."""
+        if not self._repeats(error):
+            return False
         allowed = self._budget.spend()
         with self._lock:
             self._retries += allowed

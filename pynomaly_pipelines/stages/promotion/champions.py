@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pynomaly_pipelines.operations.cache import announce, tags
 from pynomaly_pipelines.resources.tables import Lake
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Move:
 
 
 def record(lake: Lake, pipeline: str, move: Move) -> None:
-    """Add a move to the pipeline's history."""
+    """Add a move to the pipeline's history, and tell whoever caches what the champion decides."""
     import pyarrow as pa
 
     # A log of people's doings: its clock is theirs, not the data's.
@@ -44,6 +45,7 @@ def record(lake: Lake, pipeline: str, move: Move) -> None:
         "reason": move.reason,
     }
     lake.append(pipeline, CHAMPIONS, pa.Table.from_pylist([row], schema=_schema()))
+    announce(tags.champion(pipeline))
 
 
 def history(lake: Lake, pipeline: str) -> list[Move]:

@@ -1,0 +1,1 @@
+"""Checks of the parts that a deployment always has: each makes a function that `Check` runs."""
