@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Response
@@ -20,7 +21,10 @@ from pynomaly_pipelines.service import bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
-from pynomaly_pipelines.service.context import TheService
+from pynomaly_pipelines.service.audit.actions import Action
+from pynomaly_pipelines.service.audit.entries import Actor, Detail
+from pynomaly_pipelines.service.audit.log import record
+from pynomaly_pipelines.service.context import Service, TheService
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.launching.idempotency import HEADER, Answer, fingerprint, parse_key
 from pynomaly_pipelines.service.launching.launcher import Order, Ticket
@@ -86,6 +90,7 @@ async def launch_runs(
 
     async def work(ticket: Ticket) -> Answer:
         launched = await service.runs.launcher.launch(Order(name, asked, caller, tags=_tags()), ticket)
+        await _launched(service, request, caller, launched)
         here = launched.runs[0].links.self if len(launched.runs) == 1 else f"/v1/runs?launch={launched.launch}"
         return Answer(202, launched.model_dump(mode="json"), here)
 
@@ -112,6 +117,9 @@ async def launch_batch(
             await _item(service.runs, Order(item.pipeline, _launch_of(item), caller, number, _tags()), ticket)
             for number, item in enumerate(asked.launches)
         ]
+        for item in items:
+            if item.launched is not None:
+                await _launched(service, request, caller, item.launched)
         view = BatchView(launches=tuple(items))
         good = all(item.launched is not None for item in items)
         settled = all(item.status < 500 for item in items)
@@ -189,6 +197,7 @@ async def follow_run(
 )
 async def cancel_run(
     service: TheService,
+    request: Request,
     caller: Canceller,
     run_id: RunId,
     force: Annotated[
@@ -197,6 +206,8 @@ async def cancel_run(
 ) -> Response:
     """Cancel a run that waits or runs. Asking twice is asking once."""
     done = await service.runs.reader.cancel(caller, run_id, force=force)
+    if done.told == "now":
+        await _audited(service, request, caller, Action.RUN_CANCELLED, f"run:{run_id}", {"force": force})
     status = 200 if done.state is RunState.CANCELED else 202
     return JSONResponse(done.model_dump(mode="json"), status_code=status)
 
@@ -205,6 +216,25 @@ async def cancel_run(
 async def get_queue(service: TheService) -> QueueView:
     """How many runs wait, by priority, how long the oldest waits, and what limits them."""
     return await queue_view(service.runs.client)
+
+
+async def _launched(service: Service, request: Request, caller: Caller, found: Launched) -> None:
+    details: dict[str, Detail] = {"launch": found.launch, "part": found.part, "runs": len(found.runs)}
+    await _audited(service, request, caller, Action.RUN_LAUNCHED, f"pipeline:{found.pipeline}", details)
+
+
+async def _audited(
+    service: Service, request: Request, caller: Caller, action: Action, subject: str, details: dict[str, Detail]
+) -> None:
+    work = current()
+    address = request.client.host if request.client else ""
+    actor = Actor(caller.account, caller.name, address, work.request_id if work else "")
+
+    def write() -> None:
+        with service.database.writing() as session:
+            record(session, actor=actor, action=action, subject=subject, details=details)
+
+    await asyncio.to_thread(write)
 
 
 def _launch_of(item: Any) -> Launch:
