@@ -12,7 +12,7 @@ from pynomaly_pipelines.operations.resilience import dependencies
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from tests import servers
-from tests.servers import ObjectStorage, Postgres, Redis
+from tests.servers import AwsEndpoint, ObjectStorage, OpenBao, Postgres, Redis
 from tests.small_pipelines import Trained, records, series, trained
 
 
@@ -91,4 +91,18 @@ def object_storage() -> Iterator[ObjectStorage]:
 def redis() -> Iterator[Redis]:
     """A Redis of the test's own, in milliseconds: it may be killed, hung and emptied."""
     with servers.redis() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Iterator[OpenBao]:
+    """An OpenBao server; `openbao.root()` is a client that may do everything."""
+    with servers.openbao() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[AwsEndpoint]:
+    """An imitation of AWS; `aws.environment` is what programs need to ask it."""
+    with servers.aws() as found:
         yield found

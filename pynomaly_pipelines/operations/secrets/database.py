@@ -8,17 +8,20 @@ versions beside it: secret managers and databases do not change at the same inst
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pynomaly_pipelines.operations.errors import SecretError, SettingsError
+from pynomaly_pipelines.operations.redaction import redact
 from pynomaly_pipelines.operations.secrets.secret import Secret, SecretName
 from pynomaly_pipelines.operations.secrets.store import SecretStore
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from sqlalchemy.pool import QueuePool
 
-_VERSION = "pynomaly_secret_version"
+_SECRET = "pynomaly_secret"
 _DENIED = ("password authentication failed", "access denied", "login failed", "authentication failed",
            "invalid authorization", "permission denied", "is not permitted to log in", "does not exist")  # fmt: skip
 _EXTRAS = {"psycopg": "postgres"}
@@ -48,6 +51,7 @@ def follow(engine: sa.Engine, store: SecretStore, name: SecretName) -> Callable[
     An engine of SQLAlchemy's asyncio is followed by its `sync_engine`.
     """
     from sqlalchemy import event, exc
+    from sqlalchemy.pool import QueuePool
 
     connections = _Connections(store, name)
 
@@ -61,8 +65,28 @@ def follow(engine: sa.Engine, store: SecretStore, name: SecretName) -> Callable[
             # The pool drops this connection and makes one, here and now.
             raise exc.DisconnectionError(f"the credentials of {name.name} have rotated")
 
-    # Idle connections would hold the old user until they are next handed out.
-    return store.on_change(name, lambda _secret: engine.dispose())
+    def changed(_secret: Secret) -> None:
+        # Idle connections would hold the old user until they are next handed out. Those of asyncio belong to a loop.
+        if isinstance(engine.pool, QueuePool) and not engine.dialect.is_async:
+            threading.Thread(target=_renew_idle, args=(engine, engine.pool), daemon=True).start()
+
+    return store.on_change(name, changed)
+
+
+def _renew_idle(engine: sa.Engine, pool: QueuePool) -> None:
+    """Hand out each idle connection once, so that it is made anew. The watcher does not wait for that."""
+    import sqlalchemy as sa
+
+    for _ in range(pool.checkedin()):
+        try:
+            pool.connect().close()
+        except (sa.exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error, SecretError) as error:
+            # Whoever needs a connection next meets the same, and is told.
+            _logger.warning("secrets: no connection with the new credentials: %s", redact(str(error)))
+            break
+    if engine.pool is not pool:
+        # It was disposed of meanwhile: what came back to it later is nobody's.
+        pool.dispose()
 
 
 class _Connections:
@@ -75,7 +99,7 @@ class _Connections:
     def made(self, dialect: Any, record: Any, parameters: dict[str, Any]) -> Any:
         """A connection by the first version that the database takes."""
         first: Exception | None = None
-        for secret, version in self._candidates():
+        for secret, good_for in self._candidates():
             arguments, changed = dialect.create_connect_args(self._checked(secret, dialect))
             try:
                 connection = dialect.connect(*arguments, **{**parameters, **changed})
@@ -84,31 +108,32 @@ class _Connections:
                 if not _denied(error):
                     raise
             else:
-                record.info[_VERSION] = version
+                record.info[_SECRET] = good_for
                 return connection
         assert first is not None
         raise first
 
     def current(self, record: Any) -> bool:
-        """Whether a pooled connection was made while today's version was known."""
+        """Whether a pooled connection was made with today's version."""
         try:
-            return bool(record.info.get(_VERSION) == self._store.current(self._name).version)
+            made_with: Secret | None = record.info.get(_SECRET)
+            return made_with is not None and made_with.same_value(self._store.current(self._name))
         except SecretError as error:
             # It works; whether it is the latest can't be said now.
             _logger.warning("secrets: %s can't be looked at: %s", self._name.name, error)
             return True
 
-    def _candidates(self) -> Iterator[tuple[Secret, str]]:
-        """The version held, one asked for anew, and those beside it; each with the version it is good for."""
+    def _candidates(self) -> Iterator[tuple[Secret, Secret]]:
+        """The version held, one asked for anew, and those beside it; each with the one it stands for."""
         held = self._store.current(self._name)
-        yield held, held.version
+        yield held, held
         newer = self._store.renewed(self._name, held)
         if not newer.same_value(held):
-            yield newer, newer.version
+            yield newer, newer
         for other in self._store.others(self._name, newer):
             if not other.same_value(held):
                 # Until the store says something new, when it is time to try that.
-                yield other, newer.version
+                yield other, newer
 
     def _checked(self, secret: Secret, dialect: Any) -> sa.URL:
         url = url_of(self._name, secret)

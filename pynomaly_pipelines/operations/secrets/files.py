@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pynomaly_pipelines.operations.errors import SecretDenied, SecretMissing, SecretsUnreachable
 from pynomaly_pipelines.operations.secrets.composition import composed
-from pynomaly_pipelines.operations.secrets.provider import Fetched, Leaseless, moment
+from pynomaly_pipelines.operations.secrets.provider import Fetched, Leaseless
 from pynomaly_pipelines.operations.secrets.secret import Secret, SecretName
 from pynomaly_pipelines.operations.secrets.setting import FilesSetting
 
@@ -61,7 +61,7 @@ class Files(Leaseless):
             raise SecretsUnreachable(f"{file} is larger than 1 MiB", rule="a secret is small", fix="correct the file")
         if not text:
             raise self._missing(name, "is empty")
-        return Fetched(Secret(name.name, composed(name.name, text), moment(changed)))
+        return Fetched(Secret(name.name, composed(name.name, text), f"{changed:%Y-%m-%dT%H:%M:%S.%f}Z"))
 
     def _missing(self, name: SecretName, what: str) -> SecretMissing:
         return SecretMissing(

@@ -155,6 +155,12 @@ class SecretStore:
         except SecretError as error:
             _logger.warning("secrets: leases end by themselves: %s", error)
 
+    def __enter__(self) -> SecretStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # ------------------------------------------------------------------------------------------------ in front
 
     def _entry(self, name: SecretName) -> _Entry:

@@ -35,6 +35,7 @@ class Login:
         self._lives: float | None = None
         self._full = 0.0
         self._renewable = False
+        self._unwrapping = ("", "")
         self.number = 0
         """Counts the logins: what was taken with an earlier one ends with it."""
 
@@ -144,9 +145,7 @@ class Login:
         # A client of its own: a token that has ended would be sent along and refused.
         client = _client(setting)
         try:
-            if setting.wrapped:
-                secret = client.sys.unwrap(secret)["data"]["secret_id"]
-                remember(secret)
+            secret = self._unwrapped(client, secret) if setting.wrapped else secret
             answer: dict[str, Any] = client.auth.approle.login(role, secret, mount_point=setting.approle)
         except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden) as error:
             raise SecretDenied(
@@ -155,6 +154,16 @@ class Login:
                 fix=f"put a new secret ID into {setting.secret_id_file}; it is read at each login",
             ) from None
         return answer
+
+    def _unwrapped(self, client: hvac.Client, wrapping: str) -> str:
+        """The secret ID behind a wrapping token, which gives it once; later logins use it again."""
+        if self._unwrapping[0] != wrapping:
+            client.token = wrapping
+            secret = str(client.sys.unwrap()["data"]["secret_id"])
+            client.token = None
+            remember(secret)
+            self._unwrapping = (wrapping, secret)
+        return self._unwrapping[1]
 
     def _given(self) -> str:
         """The token of the file, else of the environment."""
