@@ -15,12 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
 from pynomaly_pipelines.operations.errors import NoChampion, RegistryError, ScorerFileError
-=======
-from pynomaly_pipelines.operations.errors import NoChampion, RegistryError
 from pynomaly_pipelines.operations.resilience import guarded
->>>>>>> 9860a8d (Health checks of every part, pynomaly health; registry behind a breaker; promotion and scoring invalidate; page on resilience)
 from pynomaly_pipelines.operations.settings import quiet_libraries
 
 if TYPE_CHECKING:
