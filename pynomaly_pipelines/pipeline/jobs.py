@@ -7,6 +7,7 @@ import dagster as dg
 
 from pynomaly_pipelines.automation.arrivals import build_arrivals
 from pynomaly_pipelines.automation.drift import build_drift, watched
+from pynomaly_pipelines.automation.feedback import build_feedback
 from pynomaly_pipelines.automation.promotions import build_promotions
 from pynomaly_pipelines.automation.reruns import build_reruns
 from pynomaly_pipelines.partitions import WHOLE, Calendar
@@ -72,6 +73,8 @@ def sensors(spec: PipelineSpec, *, live: bool) -> Iterator[dg.SensorDefinition]:
     yield build_promotions(spec, live=live)
     if watched(spec) and spec.drift.retrain:
         yield build_drift(spec, TRAINED, live=live)
+    if spec.automation.retrain_verdicts is not None and has_incidents(spec):
+        yield build_feedback(spec, TRAINED, live=live)
     yield build_reruns(spec, live=live)
 
 

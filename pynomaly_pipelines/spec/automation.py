@@ -27,6 +27,8 @@ class Automation(Strict):
     """Also ingest and validate the latest complete partition at these times (local); scoring follows by automation."""
     retrain: Cron | None = "0 3 * * 0"
     """Train a challenger at these times (UTC)."""
+    retrain_verdicts: PositiveInt | None = 10
+    """Train a challenger after so many new verdicts on incidents; null: never for that."""
     retries: Annotated[int, Field(ge=0, le=10)] = 3
     """How often a step is tried again after a transient fault."""
     reruns: Annotated[int, Field(ge=0, le=10)] = 3

@@ -78,6 +78,9 @@ class Training(Strict):
     """Known incidents to leave out, beside those that `pynomaly exclude PIPELINE` names."""
     exclude_events: bool = False
     """Also leave out the events of `labels.events`."""
+    min_verdicts: PositiveInt = 5
+    """Fewest confirmed rows in a window from which on a candidate that learns from people's verdicts competes
+    (records)."""
 
 
 class Labels(Strict):

@@ -7,7 +7,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as distribution_version
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import DetectorChoice, PipelineSpec
 from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.features import SERIES, TIMESTAMP, VALUE, detector_frame, labels_of, needed_columns
+from pynomaly_pipelines.stages.incidents import labels as feedback
 from pynomaly_pipelines.stages.sides import held_out
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Window:
     """Version of the table of exclusions; None where there was none."""
     without: tuple[str, ...] = ()
     """Partitions between the first and the last that are left out as a whole."""
+    feedback: int | None = None
+    """Version of the table of people's verdicts; None where there was none."""
 
     def to_json(self) -> str:
         """One tag's worth of text."""
@@ -65,6 +68,7 @@ class Window:
                 "seed": self.seed,
                 "exclusions": self.exclusions,
                 "without": self.without,
+                "feedback": self.feedback,
             }
         )
 
@@ -77,7 +81,8 @@ class Window:
         inside = tuple(key for key in found if told["first"] <= key <= told["last"] and key not in without)
         held = tuple(key for key in inside if told["holdout_from"] and key >= told["holdout_from"])
         known = told.get("exclusions")
-        return cls(inside, held, told["table_version"], told["max_rows"], told["seed"], known, without)
+        verdict = told.get("feedback")
+        return cls(inside, held, told["table_version"], told["max_rows"], told["seed"], known, without, verdict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,9 @@ def choose_window(spec: PipelineSpec, lake: Lake) -> Window:
     held = partitions[-max(1, round(HOLDOUT_SHARE * len(partitions))) :] if by_partition else ()
     table_version = lake.version(spec.name, "validated")
     without = tuple(key for key in sorted(counts) if partitions[0] <= key <= partitions[-1] and key not in partitions)
-    return Window(partitions, held, table_version, spec.training.max_rows, spec.training.seed, known, without)
+    most, seed = spec.training.max_rows, spec.training.seed
+    verdict = feedback.table_version(spec, lake)
+    return Window(partitions, held, table_version, most, seed, known, without, verdict)
 
 
 def _more_rows(spec: PipelineSpec, left_out: int) -> str:
@@ -130,17 +137,20 @@ def _more_rows(spec: PipelineSpec, left_out: int) -> str:
     return fix + (more if left_out else "")
 
 
-def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
+def read_window(spec: PipelineSpec, lake: Lake, window: Window, *, learn: bool = False) -> Split:
     """The window's rows, split into fitting and hold-out; the same window gives the same rows.
 
     Records: at most `max_rows`, drawn per partition. Series are read whole: a gap would be a lie about time.
     Known incidents are left out of both: rows are dropped, points of series marked. What is labelled an anomaly stays
-    in the hold-out, to be found, and in training where `labels.train` lets it be learnt as one.
+    in the hold-out, to be found, and in training where `labels.train` lets it be learnt as one. With `learn` the labels
+    are people's verdicts alone, and learnt.
     """
     out = () if window.exclusions is None else exclusions.read(spec, lake, window.exclusions)
-    tables = list(read_sampled(spec, lake, window, exclusions.columns_of(out)))
+    judged = None if window.feedback is None else feedback.read(spec, lake, window.feedback)
+    more = [*exclusions.columns_of(out), *(() if judged is None else feedback.ROW_COLUMNS)]
+    tables = list(read_sampled(spec, lake, window, more))
     frames = [(key, table, _marked(spec, table, out)) for key, table in tables]
-    labelled = [(key, frame, labels_of(spec, table, frame)) for key, table, frame in frames]
+    labelled = [(key, frame, _labels(spec, table, frame, judged, learn)) for key, table, frame in frames]
     if window.holdout:
         fit = [entry for entry in labelled if entry[0] not in set(window.holdout)]
         held = [entry for entry in labelled if entry[0] in set(window.holdout)]
@@ -148,7 +158,7 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
     else:
         kept = _held_rows(spec, [table for _, table in tables], [frame for _, frame, _ in labelled], window.seed)
         train, holdout, train_labels, holdout_labels = _split_rows(*_joined(labelled), kept)
-    learnt = spec.labels is not None and spec.labels.train
+    learnt = learn or (spec.labels is not None and spec.labels.train)
     (train, train_labels), missed = _forgiven(spec, train, train_labels, out, keep_known=learnt)
     (holdout, holdout_labels), unjudged = _forgiven(spec, holdout, holdout_labels, out, keep_known=True)
     if spec.kind == "series":
@@ -159,6 +169,14 @@ def read_window(spec: PipelineSpec, lake: Lake, window: Window) -> Split:
         )
     history = train if spec.kind == "series" else train.iloc[:0]
     return Split(train, holdout, train_labels, holdout_labels, history, dict(missed + unjudged))
+
+
+def _labels(
+    spec: PipelineSpec, table: pa.Table, frame: pd.DataFrame, judged: pd.DataFrame | None, learn: bool
+) -> np.ndarray | None:
+    """What the data, the events file and people say, people last; to learn from verdicts, those alone."""
+    labels = None if learn else labels_of(spec, table, frame)
+    return labels if judged is None else feedback.with_verdicts(table, frame, labels, judged)
 
 
 def _marked(spec: PipelineSpec, table: pa.Table, out: Sequence[exclusions.Exclusion]) -> pd.DataFrame:
@@ -205,28 +223,53 @@ def train(
     schema = lake.schema(spec.name, "validated")
     rule, _ = rule_of(spec, registry)
     made = []
-    for choice in spec.detectors:
-        report(f"fitting {choice.name} on {len(split.train):,} rows")
+    for choice, rows, labels in _candidates(spec, lake, window, split):
+        report(f"fitting {choice.name} on {len(rows.train):,} rows" + (_labels_in_words(labels)))
         started = time.perf_counter()
-        scorer = fit(spec, choice, split.train, split.train_labels)
+        scorer = fit(spec, choice, rows.train, labels)
         seconds = time.perf_counter() - started
         threshold = tags_of(rule, derive_or_fall_back(spec, rule, scorer, lake, window))
-        made.append(registry.register(spec.name, _described(spec, scorer, split, window, schema, seconds, threshold)))
+        made.append(registry.register(spec.name, _described(spec, scorer, rows, window, schema, seconds, threshold)))
     _point_candidates(spec, registry, made)
     return tuple(made)
 
 
+def _candidates(
+    spec: PipelineSpec, lake: Lake, window: Window, split: Split
+) -> Iterator[tuple[DetectorChoice, Split, np.ndarray | None]]:
+    """Each candidate with its rows and the labels it sees: those of the YAML, and one that learns from verdicts."""
+    shown = shown_labels(spec, split.train_labels)
+    for choice in spec.detectors:
+        yield choice, split, shown
+    if shown is not None or window.feedback is None or spec.kind != "records":
+        return
+    taught = read_window(spec, lake, window, learn=True)
+    labels = taught.train_labels
+    if labels is not None and (labels == 1).sum() >= spec.training.min_verdicts and (labels == 0).any():
+        yield DetectorChoice(name="auto"), taught, labels
+
+
+def shown_labels(spec: PipelineSpec, labels: np.ndarray | None) -> np.ndarray | None:
+    """What a candidate of the YAML sees of labels: all where `labels.train` allows, none elsewhere."""
+    return labels if spec.labels is not None and spec.labels.train else None
+
+
+def _labels_in_words(labels: np.ndarray | None) -> str:
+    if labels is None:
+        return ""
+    return f", {int((labels == 1).sum()):,} of them known anomalies, {int((labels == 0).sum()):,} known to be none"
+
+
 def fit(spec: PipelineSpec, choice: DetectorChoice, frame: pd.DataFrame, labels: np.ndarray | None = None) -> Scorer:
-    """One candidate fitted on a detector frame; it sees labels only where `labels.train` allows."""
+    """One candidate fitted on a detector frame, with the labels it may see."""
     from pynomaly_pipelines.detection import Detector, SeriesDetector
     from pynomaly_pipelines.detection.gross import gross_rows
 
-    shown = labels if spec.labels is not None and spec.labels.train else None
     if spec.kind == "series":
         detector = SeriesDetector(choice.name, seed=spec.training.seed, timezone=spec.timezone, **choice.parameters)
-        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]], labels=shown, exclude=frame.get(EXCLUDED))
+        return detector.fit(frame[[TIMESTAMP, SERIES, VALUE]], labels=labels, exclude=frame.get(EXCLUDED))
     weights = np.where(gross_rows(frame), 0.0, 1.0)
-    return Detector(choice.name, seed=spec.training.seed, **choice.parameters).fit(frame, shown, weights)
+    return Detector(choice.name, seed=spec.training.seed, **choice.parameters).fit(frame, labels, weights)
 
 
 def read_sampled(

@@ -340,7 +340,7 @@ def labelled_rows() -> tuple[pd.DataFrame, np.ndarray]:
 def test_a_detector_sees_labels_only_where_the_pipeline_says_so(train: bool, told: str) -> None:
     frame, labels = labelled_rows()
     pipeline = spec(labels={"column": "odd", "train": train})
-    scorer = training.fit(pipeline, pipeline.detectors[0], frame, labels)
+    scorer = training.fit(pipeline, pipeline.detectors[0], frame, training.shown_labels(pipeline, labels))
     assert told in scorer.card()
 
 
@@ -350,5 +350,5 @@ def test_a_series_leaves_known_anomalies_out() -> None:
     labels = np.zeros(len(hours))
     labels[100:112] = 1
     pipeline = spec(kind="series", key=(), features=(), values=["value"], labels={"column": "odd", "train": True})
-    scorer = training.fit(pipeline, pipeline.detectors[1], frame, labels)
+    scorer = training.fit(pipeline, pipeline.detectors[1], frame, training.shown_labels(pipeline, labels))
     assert scorer.rows_fitted == len(hours) - 12
