@@ -36,7 +36,8 @@ def read(spec: PipelineSpec, lake: Lake, version: int | None = None) -> pd.DataF
     log = lake.read(spec.name, NOUN, version=version).to_pandas().sort_values("at", kind="stable")
     latest = log.drop_duplicates(list(ROW), keep="last")
     labelled = latest.assign(label=latest["verdict"].map(LABEL))
-    return labelled.loc[:, [*ROW, "label"]].reset_index(drop=True)
+    found: pd.DataFrame = labelled.loc[:, [*ROW, "label"]].reset_index(drop=True)
+    return found
 
 
 def table_version(spec: PipelineSpec, lake: Lake) -> int | None:
