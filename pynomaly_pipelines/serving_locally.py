@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from pynomaly_pipelines.operations.errors import SettingsError
+from pynomaly_pipelines.operations.secrets import resolved
 from pynomaly_pipelines.project import DEFINITIONS, Project
 
 HOST = "127.0.0.1"
@@ -145,6 +146,8 @@ class Stack:
             DAGSTER_HOME=str(self._project.dagster_home()),
             PYNOMALY_PROJECT=str(settings.project),
             PYNOMALY_LIVE="1" if live or settings.live else "0",
+            # Not an argument: those can be seen by everybody on this machine.
+            MLFLOW_BACKEND_STORE_URI=resolved(settings.registry),
             PYNOMALY_REGISTRY_UI=f"http://{HOST}:{self.mlflow_port}",
             PYNOMALY_DATA_DOCS_UI=f"http://{HOST}:{self.docs_port}",
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
@@ -163,7 +166,7 @@ class Stack:
         code = [script("dagster"), "code-server", "start", "-h", HOST, "-p", str(self._code_port), "-m", module]
         web = [script("dagster-webserver"), "-h", HOST, "-p", str(self.port), "-w", str(workspace)]
         daemon = [script("dagster-daemon"), "run", "-w", str(workspace)]
-        store = ["--backend-store-uri", settings.registry, "--default-artifact-root", settings.artifacts]
+        store = ["--default-artifact-root", settings.artifacts]
         mlflow = [script("mlflow"), "server", "--host", HOST, "--port", str(self.mlflow_port), "--workers", "1", *store]
         settings.data_docs.mkdir(parents=True, exist_ok=True)
         docs = [sys.executable, "-m", "http.server", str(self.docs_port), "--bind", HOST]

@@ -25,6 +25,7 @@ from pynomaly_pipelines.cli import (
     running,
     scores,
     serving,
+    secrets,
     suggestions,
     thresholds,
 )
@@ -75,6 +76,7 @@ COMMANDS: tuple[click.Command, ...] = (
     projects.up,
     running.examples,
     running.demo,
+    secrets.secrets,
     projects.schema,
     audit.audit,
 )

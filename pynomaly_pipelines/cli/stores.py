@@ -19,7 +19,9 @@ def open_lake(project: Project) -> Lake:
 
 def open_registry(project: Project) -> Registry:
     """The models of the project."""
+    from pynomaly_pipelines.operations.secrets import resolved
     from pynomaly_pipelines.resources.registry import Registry
 
     settings = project.settings
-    return Registry(settings.registry, settings.artifacts, settings.registry_ui, settings.home / "cache" / "models")
+    uri = resolved(settings.registry)
+    return Registry(uri, settings.artifacts, settings.registry_ui, settings.home / "cache" / "models")

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from pynomaly_pipelines.operations.redaction import redact
+from pynomaly_pipelines.operations.secrets import resolved
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.resources.docs import DataDocs
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
+
+_OF_THE_PROCESS = "PYNOMALY_REGISTRY"
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -41,7 +45,8 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def open(self, before_write: Callable[[], None] = lambda: None) -> Registry:
         """The registry; `before_write` may stop registrations and promotions by raising."""
         cache = Path(self.cache) if self.cache else None
-        return Registry(self.tracking_uri, self.artifacts, self.ui, cache, before_write)
+        own = Settings.from_environment().registry if self.tracking_uri == _OF_THE_PROCESS else self.tracking_uri
+        return Registry(resolved(own), self.artifacts, self.ui, cache, before_write)
 
 
 class DataDocsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -61,7 +66,8 @@ def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type
         "lake": LakeResource(root=settings.lake, project=str(settings.project)),
         "data_docs": DataDocsResource(folder=str(settings.data_docs), ui=settings.data_docs_ui),
         "registry": RegistryResource(
-            tracking_uri=settings.registry,
+            # Dagster's pages show what a resource is made with.
+            tracking_uri=settings.registry if redact(settings.registry) == settings.registry else _OF_THE_PROCESS,
             artifacts=settings.artifacts,
             ui=settings.registry_ui,
             cache=str(settings.home / "cache" / "models"),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pynomaly_pipelines.operations.errors import SecretError, SecretsUnreachable
+from pynomaly_pipelines.operations.errors import SecretError, SecretMissing, SecretsUnreachable
 from pynomaly_pipelines.operations.secrets.provider import Fetched, Provider
 from pynomaly_pipelines.operations.secrets.secret import Secret, SecretName
 from pynomaly_pipelines.operations.secrets.setting import Freshness
@@ -41,6 +41,8 @@ class SecretStatus:
     expires: datetime | None = None
     error: str = ""
     """Why it could not be had when it was asked for last."""
+    missing: bool = False
+    """Whether the store answered that there is none."""
 
 
 @dataclass(eq=False)
@@ -136,7 +138,7 @@ class SecretStore:
         try:
             found = self.current(name)
         except SecretError as error:
-            return SecretStatus(name.name, place, error=str(error))
+            return SecretStatus(name.name, place, error=str(error), missing=isinstance(error, SecretMissing))
         last = self._entry(name).error
         return SecretStatus(name.name, place, found.version, found.expires, "" if last is None else str(last))
 
