@@ -24,8 +24,8 @@ from pynomaly_pipelines.cli import (
     quarantine,
     running,
     scores,
-    serving,
     secrets,
+    serving,
     suggestions,
     thresholds,
 )
