@@ -69,6 +69,16 @@ def events(
     )
 
 
+def announce(instance: dg.DagsterInstance, spec: PipelineSpec, registry: Registry, how: str) -> Version:
+    """Tell Dagster of the champion as it is now, so that what depends on it follows; the champion.
+
+    While Dagster runs live, the latest partitions are scored again by themselves.
+    """
+    champion = registry.champion(spec.name)
+    instance.report_runless_asset_event(champion_event(spec, registry, champion, how))
+    return champion
+
+
 def champion_event(spec: PipelineSpec, registry: Registry, version: Version, how: str) -> dg.AssetMaterialization:
     """The new champion as Dagster's event log tells it, when no run of the gate made it."""
     return dg.AssetMaterialization(

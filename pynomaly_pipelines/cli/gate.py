@@ -109,12 +109,10 @@ def _show_verdict(verdict: Verdict) -> None:
 
 def _announce(project: Project, spec: PipelineSpec, rescore: bool) -> None:
     """Tell Dagster of the new champion, so that what depends on it follows; or score here."""
-    from pynomaly_pipelines.automation.promotions import champion_event
+    from pynomaly_pipelines.automation.promotions import announce
     from pynomaly_pipelines.stages.summary import scored_by_others
 
-    registry = open_registry(project)
-    champion = registry.champion(spec.name)
-    project.instance().report_runless_asset_event(champion_event(spec, registry, champion, f"by {_person()}"))
+    champion = announce(project.instance(), spec, open_registry(project), f"by {_person()}")
     stale = scored_by_others(spec, open_lake(project), champion.number)
     if not stale:
         return

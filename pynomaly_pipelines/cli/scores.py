@@ -36,13 +36,27 @@ def scores(pipeline: str, top: int | None, partitions: tuple[str, ...], shape: s
     _write_scores(top_scores(spec, open_lake(project), most, partitions or None), shape, output)
 
 
+def _as_csv(shown: pd.DataFrame) -> bytes:
+    """As the service exports it: texts that a spreadsheet would run as a formula begin with an apostrophe."""
+    import pandas as pd
+    import pyarrow as pa
+
+    from pynomaly_pipelines.stages.stored.export import harmless
+
+    for name in shown.columns:
+        if pd.api.types.infer_dtype(shown[name], skipna=True) == "string":
+            texts = pa.chunked_array([pa.array(shown[name], pa.string())])
+            shown = shown.assign(**{str(name): harmless(texts).to_pandas()})
+    return shown.to_csv(index=False).encode()
+
+
 def _write_scores(found: pd.DataFrame, shape: str, output: Path | None) -> None:
     from pynomaly_pipelines.stages.summary import as_json_lines, readable
 
     if shape == "parquet":
         write_bytes(found.to_parquet(index=False), output)
     elif shape == "csv":
-        write_bytes(readable(found).to_csv(index=False).encode(), output)
+        write_bytes(_as_csv(readable(found)), output)
     elif shape == "json":
         write_bytes("".join(f"{line}\n" for line in as_json_lines(found)).encode(), output)
     else:

@@ -18,8 +18,10 @@ PynomalyError
 │   ├── SignatureError     rows to score do not have the columns or types the model was fitted on
 │   └── ScorerFileError    a saved scorer is incomplete, altered or of an unknown format
 ├── RegistryError          the model registry cannot give or take what was asked
-│   └── NoChampion         a pipeline has no champion yet
+│   ├── NoChampion         a pipeline has no champion yet
+│   └── ChampionMoved      someone else moved the champion meanwhile; worth another look
 ├── TableError             the lake cannot give or take what was asked
+│   └── TableMoved         another commit came first; nothing was written
 ├── RequestError           an HTTP request breaks a rule
 │   ├── BadRequest         it cannot be read
 │   ├── NotAuthenticated   nobody, or nobody known, is asking
@@ -29,6 +31,7 @@ PynomalyError
 │   ├── NotAcceptable      no form of it that the caller takes
 │   ├── ReadTimedOut       head or body did not arrive in time; worth another try
 │   ├── Conflict           it does not fit the state of things
+│   ├── PreconditionFailed `If-Match` names another state than the one there is
 │   ├── TooLarge           body, rows or columns are over a limit
 │   ├── HeadersTooLarge    too many headers, or too long ones
 │   ├── UnsupportedMedia   a content type or encoding that is not understood
@@ -167,8 +170,18 @@ class NoChampion(RegistryError):
     code = "registry-no-champion"
 
 
+class ChampionMoved(RegistryError):
+    code = "registry-champion-moved"
+    retryable = True
+
+
 class TableError(PynomalyError):
     code = "table-error"
+
+
+class TableMoved(TableError):
+    code = "table-moved"
+    retryable = True
 
 
 class RequestError(PynomalyError):
@@ -206,6 +219,10 @@ class ReadTimedOut(RequestError):
 
 class Conflict(RequestError):
     code = "request-conflict"
+
+
+class PreconditionFailed(RequestError):
+    code = "request-precondition-failed"
 
 
 class TooLarge(RequestError):

@@ -291,6 +291,15 @@ class Registry:
                 return b""
             return Path(got).read_bytes()
 
+    def metrics(self, version: Version) -> dict[str, float]:
+        """The figures of the run behind a version, the latest of each."""
+        return {name: float(value) for name, value in self._client().get_run(version.run_id).data.metrics.items()}
+
+    def plots(self, version: Version) -> list[str]:
+        """Names of the plots of the run behind a version."""
+        found = self._client().list_artifacts(version.run_id, "plots")
+        return sorted(Path(one.path).name for one in found if not one.is_dir)
+
     def rows_fitted(self, version: Version) -> int:
         """Rows the version was trained on, as its run says."""
         return int(self._client().get_run(version.run_id).data.metrics.get("rows_fitted", 0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -30,7 +30,7 @@ class File:
     """From the table's folder on."""
     partition: str
     rows: int
-    bounds: dict[str, tuple[Any, Any]]
+    bounds: dict[str, tuple[Any, Any]] = field(compare=False)
     """Column -> lowest and highest value, where the log tells them."""
 
     def highest(self, column: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pynomaly_pipelines.operations.errors import TableError
+from pynomaly_pipelines.operations.errors import TableError, TableMoved
 
 PARTITION = "_partition"
 _MAKERS = {
@@ -192,6 +192,36 @@ class Lake:
         if len(self._require(pipeline, noun).file_uris()) > compact_after:
             self._compact(pipeline, noun)
         return commit
+
+    def append_next(self, pipeline: str, noun: str, data: pa.Table, *, after: int) -> Commit:
+        """Add rows as the commit right after version `after` (-1: there was no table); of many writers one succeeds.
+
+        Raises:
+            TableMoved: another commit came first; nothing was written.
+        """
+        from deltalake import CommitProperties, write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        where = f"{pipeline}/{noun}"
+        data = storable(data, where=where)
+        if after < 0:
+            self._create(pipeline, noun, data.schema)
+        table = self._require(pipeline, noun)
+        fitted = _fitted(data, _arrow_schema(table), where=where)
+        moved = TableMoved(
+            f"{where} has gone on since version {max(0, after)}",
+            rule="this write follows from what was read then",
+            fix="read it again and decide anew",
+        )
+        if table.version() != max(0, after):
+            raise moved
+        try:
+            # Not rebased onto another commit, as appends are by themselves.
+            once = CommitProperties(max_commit_retries=0)
+            write_deltalake(table, fitted, mode="append", schema_mode="merge", commit_properties=once)
+        except CommitFailedError as error:
+            raise moved from error
+        return Commit(table.version(), fitted.num_rows, self.uri(pipeline, noun))
 
     def _write(
         self, table: Any, data: pa.Table, uri: str, *, predicate: str | None, note: Mapping[str, str] | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
+import dagster as dg
 from fastapi import Depends, Request
 
 from pynomaly_pipelines.operations.health import Health, process_health
@@ -78,6 +79,11 @@ class Service:
     def workers(self) -> Workers:
         """The threads that large requests for scores are done in."""
         return Workers(self.settings.score_threads, self.settings.score_queue, self.settings.score_inline_seconds)
+
+    @cached_property
+    def dagster(self) -> dg.DagsterInstance:
+        """What Dagster has recorded, and is told."""
+        return self.project.instance()
 
     @cached_property
     def data_docs(self) -> DataDocs:

@@ -56,6 +56,8 @@ _PLAYS: dict[str, tuple[str, str]] = {
         "Wait until a model is promoted.",
         "Train, then promote one of `pynomaly models PIPELINE`.",
     ),
+    "registry-champion-moved": ("Look at the champion as it is now, then decide again.", _NOTHING),
+    "table-moved": ("Try again.", _NOTHING),
     "table-error": ("Try again later.", "Look at the lake's storage and its free space."),
     "request-error": (_ASK, _NOTHING),
     "request-bad": (_ASK, _NOTHING),
@@ -72,6 +74,7 @@ _PLAYS: dict[str, tuple[str, str]] = {
     "request-not-acceptable": ("Ask for one of the media types of the description.", _NOTHING),
     "request-timed-out": ("Send it again, in smaller parts on a slow line.", "`body_timeout_seconds` sets the limit."),
     "request-conflict": ("Read the present state, then decide anew.", _NOTHING),
+    "request-precondition-failed": ("Read the state anew; its `ETag` is what `If-Match` takes.", _NOTHING),
     "request-too-large": (
         "Send smaller parts, or have a run read a file.",
         "`body_limit_bytes` sets the limit.",

@@ -51,9 +51,14 @@ def place_of(cursor: str, asked: str) -> Place:
         BadRequest: it is no cursor of this list.
     """
     told = decoded(cursor, Cursor)
-    if told.asked != asked or (told.last is not None and not all(map(math.isfinite, (told.last[0], told.last[2])))):
+    if told.asked != asked or (told.last is not None and not (math.isfinite(told.last[0]) and _fits(told.last[2]))):
         raise wrong_cursor(cursor)
     return Place(told.version, told.partition, told.passed, told.last)
+
+
+def _fits(number: int) -> bool:
+    """Whether a column of 64-bit integers may hold it."""
+    return abs(number) <= _LARGEST
 
 
 def cursor_after(page: Page, asked: str) -> str | None:
@@ -72,6 +77,9 @@ def snapshot_of(service: Service, spec: PipelineSpec, noun: str, cursor: str | N
     """
     if place is None:
         return Snapshot(service.lake, spec.name, noun)
+    # A version beyond the last is looked for one by one by the reader of the log, up to that number.
+    if place.version > service.lake.version(spec.name, noun):
+        raise wrong_cursor(cursor or "")
     try:
         return Snapshot(service.lake, spec.name, noun, place.version)
     except (TableError, OverflowError) as error:

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 from pynomaly_pipelines.operations.errors import DataError
 from pynomaly_pipelines.resources.docs import DataDocs
 from pynomaly_pipelines.resources.registry import Registry, Version
-from pynomaly_pipelines.resources.tables import Lake
+from pynomaly_pipelines.resources.scanning import Snapshot
+from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.sources.manifest import remembered
+from pynomaly_pipelines.stages.stored.pages import top
+from pynomaly_pipelines.stages.stored.question import Question
 from pynomaly_pipelines.stages.training import Window
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+_MOST_TOLD = 1_000
+"""Rows that are looked at to say how many are meant by a key that names more than one."""
 _COUNTED = ("refused", "valid", "quarantined", "expectations", "errors", "warnings")
 """What is told of a validation in one line."""
 
@@ -107,18 +112,17 @@ def choose(
     Raises:
         DataError: no stored score is like that, or several are.
     """
-    keys = None if partition is None else [partition]
-    found: pd.DataFrame = lake.read(spec.name, "scores", partitions=keys).to_pandas()
-    for column, value in (key or {}).items():
-        if column not in found:
-            raise DataError(
-                f"scores of {spec.name!r} have no column {column!r}",
-                rule=f"a row is named by columns of the scores: {', '.join(found.columns)}",
-                fix="name one of these",
-            )
-        found = found[found[column].astype("str") == value]
-    if row is not None:
-        found = found[(found["_source"] == row[0]) & (found["_row"] == row[1])]
+    snapshot, named = Snapshot(lake, spec.name, "scores"), dict(key or {})
+    unknown = [column for column in named if column not in snapshot.schema.names]
+    if unknown:
+        raise DataError(
+            f"scores of {spec.name!r} have no column {unknown[0]!r}",
+            rule=f"a row is named by columns of the scores: {', '.join(snapshot.schema.names)}",
+            fix="name one of these",
+        )
+    keys = tuple(one for one in (partition, named.pop(PARTITION, None)) if one is not None)
+    question = Question(partitions=keys, where={name: (value,) for name, value in named.items()}, place=row)
+    found: pd.DataFrame = top(spec, snapshot, question, _MOST_TOLD).to_pandas()
     if found.empty:
         raise DataError(
             f"no score of {spec.name!r} is of that row",
@@ -127,11 +131,11 @@ def choose(
         )
     if (key or row) and len(found) > 1 and spec.kind == "records":
         raise DataError(
-            f"{len(found)} scores of {spec.name!r} are of such rows",
+            f"{_or_more(len(found))} scores of {spec.name!r} are of such rows",
             rule="lineage follows one row",
             fix="name its partition, too",
         )
-    return found.sort_values("score", ascending=False, kind="stable", na_position="last").iloc[0]
+    return found.iloc[0]
 
 
 def trace(spec: PipelineSpec, lake: Lake, registry: Registry, docs: DataDocs, row: pd.Series) -> Lineage:
@@ -281,6 +285,10 @@ def _checked(v: Validation) -> str:
 def _span(rows: Mapping[str, int]) -> str:
     keys = sorted(rows)
     return f"{sum(rows.values()):,} rows of {len(keys)} partitions, {keys[0]} … {keys[-1]}" if keys else "nothing"
+
+
+def _or_more(count: int) -> str:
+    return f"{count} or more" if count == _MOST_TOLD else str(count)
 
 
 def _more(count: int, most: int) -> str:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow.dataset as ds
 
 from pynomaly_pipelines.resources.registry import CHAMPION, Registry, Version
+from pynomaly_pipelines.resources.scanning import Snapshot
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages import plots
 from pynomaly_pipelines.stages.scoring import reason_text
+from pynomaly_pipelines.stages.stored.pages import top
+from pynomaly_pipelines.stages.stored.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,27 +54,27 @@ def summarise(spec: PipelineSpec, lake: Lake, registry: Registry) -> Summary:
 def top_scores(
     spec: PipelineSpec, lake: Lake, most: int | None = None, partitions: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Stored scores, the most anomalous first; `most` bounds memory too, since partitions are read one by one."""
-    keys = sorted(lake.counts(spec.name, "scores")) if partitions is None else list(partitions)
-    kept: list[pd.DataFrame] = []
-    for key in keys:
-        part = lake.read(spec.name, "scores", partitions=[key]).to_pandas()
-        kept.append(part if most is None else part.nlargest(most, "score"))
-        if most is not None and len(kept) > 64:
-            kept = [pd.concat(kept).nlargest(most, "score")]
-    if not kept:
-        kept = [lake.read(spec.name, "scores", partitions=[]).to_pandas()]
-    everything = pd.concat(kept, ignore_index=True)
-    ordered = everything.sort_values("score", ascending=False, kind="stable", na_position="last")
-    return (ordered if most is None else ordered.head(most)).reset_index(drop=True)
+    """Stored scores, the most anomalous first; `most` bounds memory, too."""
+    snapshot = Snapshot(lake, spec.name, "scores")
+    question = Question(partitions=tuple(partitions or ()))
+    rows = sum(snapshot.counts.values()) if most is None else most
+    nothing = partitions is not None and not partitions
+    found: pd.DataFrame = top(spec, snapshot, question, 0 if nothing else max(1, rows)).to_pandas()
+    return found
 
 
 def scored_by_others(spec: PipelineSpec, lake: Lake, version: int) -> list[str]:
-    """Partitions whose stored scores another model version made."""
+    """Partitions whose stored scores another model version made, mostly from the table's log alone."""
     if not lake.exists(spec.name, "scores"):
         return []
-    rows = lake.read(spec.name, "scores", columns=["_partition", "model_version"]).to_pandas()
-    return sorted(rows.loc[rows["model_version"] != version, "_partition"].unique().tolist())
+    snapshot = Snapshot(lake, spec.name, "scores")
+    told = {file: file.bounds.get("model_version", (None, None)) for file in snapshot.files}
+    others = {file.partition for file, bounds in told.items() if None not in bounds and bounds != (version, version)}
+    silent = sorted({file.partition for file, bounds in told.items() if None in bounds} - others)
+    for key, piece in snapshot.pieces(silent, ds.field("model_version") != version, columns=["model_version"]):
+        if piece.num_rows:
+            others.add(key)
+    return sorted(others)
 
 
 def pictures(spec: PipelineSpec, lake: Lake) -> dict[str, bytes]:

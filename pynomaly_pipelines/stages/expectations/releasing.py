@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pynomaly_pipelines.operations.errors import DataError
 from pynomaly_pipelines.partitions import Partition
+from pynomaly_pipelines.resources.scanning import Snapshot
 from pynomaly_pipelines.resources.tables import PARTITION, Lake
 from pynomaly_pipelines.spec import RESERVED_PREFIX, PipelineSpec
 from pynomaly_pipelines.stages.contract.columns import SOURCE
@@ -20,6 +21,8 @@ from pynomaly_pipelines.stages.expectations.catalogue import KNOWN
 from pynomaly_pipelines.stages.expectations.reports import ValidationReport
 from pynomaly_pipelines.stages.expectations.verdict import PARTITION_REFUSED
 from pynomaly_pipelines.stages.sources.reading import REJECTED, ROW
+from pynomaly_pipelines.stages.stored.pages import page
+from pynomaly_pipelines.stages.stored.question import Question
 from pynomaly_pipelines.stages.validation import QUARANTINE, REASONS, REJECTED_KIND, validate
 
 _OF_A_VALUE = re.compile(r"\b(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S+) (is not an? \w+)")
@@ -78,14 +81,25 @@ def held(
     Args:
         reason: only rows with a reason that has this in it, such as an expectation's name or a column.
     """
-    counts = lake.counts(spec.name, QUARANTINE)
-    wanted = [key for key in counts if partitions is None or key in set(partitions)]
-    rows = _with_reason(lake.read(spec.name, QUARANTINE, partitions=wanted), reason)
+    snapshot = Snapshot(lake, spec.name, QUARANTINE)
+    wanted = [key for key in snapshot.counts if partitions is None or key in set(partitions)]
     kinds: Counter[str] = Counter()
-    for count in pc.value_counts(pc.list_flatten(rows[REASONS])).to_pylist():
-        kinds[kind_of(count["values"])] += count["counts"]
-    found = {entry["values"]: entry["counts"] for entry in pc.value_counts(rows[PARTITION]).to_pylist()}
-    return Held(dict(sorted(found.items())), dict(kinds.most_common()), tuple(_shown(rows.slice(0, most))))
+    found: Counter[str] = Counter()
+    for key, piece in snapshot.pieces(wanted, columns=[PARTITION, REASONS]):
+        rows = with_reason(piece, reason)
+        found[key] += rows.num_rows
+        for count in pc.value_counts(pc.list_flatten(rows[REASONS])).to_pylist():
+            kinds[kind_of(count["values"])] += count["counts"]
+    there = {key: rows for key, rows in sorted(found.items()) if rows}
+    first = page(
+        spec,
+        snapshot,
+        Question(partitions=tuple(there)),
+        most=max(1, most),
+        keep=lambda piece: with_reason(piece, reason),
+    )
+    shown = first.rows.slice(0, most) if there else first.rows.slice(0, 0)
+    return Held(there, dict(kinds.most_common()), tuple(_shown(shown)))
 
 
 def kind_of(reason: str) -> str:
@@ -101,7 +115,8 @@ def kind_of(reason: str) -> str:
     return f"{REJECTED_KIND}: {told}" if told != reason or reason.startswith(_OF_A_FILE) else REJECTED_KIND
 
 
-def _with_reason(rows: pa.Table, reason: str | None) -> pa.Table:
+def with_reason(rows: pa.Table, reason: str | None) -> pa.Table:
+    """The rows that have a reason with this in it; all where None is given."""
     if reason is None or not rows.num_rows:
         return rows
     flat = rows[REASONS].combine_chunks()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pynomaly_pipelines.operations.cache import announce, tags
+from pynomaly_pipelines.operations.errors import ChampionMoved, TableMoved
 from pynomaly_pipelines.resources.tables import Lake
 
 if TYPE_CHECKING:
@@ -31,8 +32,21 @@ class Move:
     """When it was recorded; set by `record`."""
 
 
-def record(lake: Lake, pipeline: str, move: Move) -> None:
-    """Add a move to the pipeline's history, and tell whoever caches what the champion decides."""
+def generation(lake: Lake, pipeline: str) -> int:
+    """A number that grows with each move; -1 before the first."""
+    return lake.version(pipeline, CHAMPIONS) if lake.exists(pipeline, CHAMPIONS) else -1
+
+
+def record(lake: Lake, pipeline: str, move: Move, *, after: int | None = None) -> None:
+    """Add a move to the pipeline's history; told to whoever caches what the champion decides, if it is done already.
+
+    Args:
+        after: the generation that the move was decided on; of several decided on the same one, one is recorded,
+            and it is not done yet: `moving` tells of it when it is.
+
+    Raises:
+        ChampionMoved: another move was recorded since that generation.
+    """
     import pyarrow as pa
 
     # A log of people's doings: its clock is theirs, not the data's.
@@ -44,8 +58,19 @@ def record(lake: Lake, pipeline: str, move: Move) -> None:
         "by": move.by,
         "reason": move.reason,
     }
-    lake.append(pipeline, CHAMPIONS, pa.Table.from_pylist([row], schema=_schema()))
-    announce(tags.champion(pipeline))
+    rows = pa.Table.from_pylist([row], schema=_schema())
+    if after is None:
+        lake.append(pipeline, CHAMPIONS, rows)
+        announce(tags.champion(pipeline))
+        return
+    try:
+        lake.append_next(pipeline, CHAMPIONS, rows, after=after)
+    except TableMoved as error:
+        raise ChampionMoved(
+            f"the champion of {pipeline!r} was moved meanwhile",
+            rule="a move is decided on the champion as it stands, and one of several at a time is made",
+            fix=f"look at `pynomaly models {pipeline}`, then decide again",
+        ) from error
 
 
 def history(lake: Lake, pipeline: str) -> list[Move]:

@@ -18,6 +18,7 @@ from pynomaly_pipelines.stages.gate.replay import replay_of
 from pynomaly_pipelines.stages.gate.verdict import Criterion, Outcome, Verdict
 from pynomaly_pipelines.stages.promotion import champions
 from pynomaly_pipelines.stages.promotion.champions import Move
+from pynomaly_pipelines.stages.promotion.moving import moving, refuse_under_way
 from pynomaly_pipelines.stages.training import Window, read_window
 
 ROLLED_BACK, ROLLED_BACK_TO, WHY = "rolled_back", "rolled_back_to", "rolled_back_reason"
@@ -52,7 +53,9 @@ def register(spec: PipelineSpec, lake: Lake, registry: Registry, *, run_id: str 
 
     Raises:
         RegistryError: there is no challenger.
+        ChampionMoved: someone else moved the champion while the two were compared.
     """
+    since = champions.generation(lake, spec.name)
     challenger = registry.aliased(spec.name, CHALLENGER)
     if challenger is None:
         raise RegistryError(
@@ -69,9 +72,9 @@ def register(spec: PipelineSpec, lake: Lake, registry: Registry, *, run_id: str 
     verdict = judge(spec, lake, registry, challenger, champion)
     keep(registry, challenger, verdict)
     if verdict.promote:
-        point_champion(registry, challenger, champion)
         move = Move(BY_GATE, challenger.number, _number(champion), f"run {run_id}" if run_id else "", str(verdict))
-        champions.record(lake, spec.name, move)
+        with moving(lake, spec.name, move, since):
+            point_champion(registry, challenger, champion)
     return RegistrationReport(registry.aliased(spec.name, CHAMPION), challenger, verdict)
 
 
@@ -173,22 +176,32 @@ def unsound(spec: PipelineSpec, lake: Lake, registry: Registry, report: Registra
     return check(spec, lake, registry, report.champion)
 
 
-def promote(spec: PipelineSpec, lake: Lake, registry: Registry, number: int, trace: Trace) -> Version | None:
-    """Make a version champion on a person's word; the gate's verdict is kept, only unsound models are refused.
+def promote(
+    spec: PipelineSpec, lake: Lake, registry: Registry, number: int, trace: Trace, *, forced: bool = True
+) -> Version | None:
+    """Make a version champion on a person's word; the gate's verdict is kept, unsound models are refused.
+
+    Args:
+        forced: whether the gate's verdict does not bind; if it does, only a version that passed is promoted.
 
     Returns:
         The champion before.
 
     Raises:
         RegistryError: there is no such version, it is the champion, or it can't score this pipeline.
+        ChampionMoved: someone else moved the champion meanwhile.
     """
+    since = champions.generation(lake, spec.name)
     version, champion = registry.version(spec.name, number), registry.aliased(spec.name, CHAMPION)
+    refuse_under_way(lake, spec.name, _number(champion))
     _refuse_same(spec, version, champion)
+    if not forced:
+        _refuse_without_verdict(spec, version)
     _refuse_unsound(spec, lake, registry, version)
-    point_champion(registry, version, champion)
+    with moving(lake, spec.name, Move(BY_PERSON, number, _number(champion), trace.by, trace.reason), since):
+        point_champion(registry, version, champion)
     registry.untag(version, ROLLED_BACK, ROLLED_BACK_TO, WHY)
     registry.tag(version, {"promoted_by": trace.by, "promoted_reason": trace.reason})
-    champions.record(lake, spec.name, Move(BY_PERSON, number, _number(champion), trace.by, trace.reason))
     return champion
 
 
@@ -202,17 +215,20 @@ def rollback(
 
     Raises:
         RegistryError: there is no earlier champion to go back to, or it can't score this pipeline any more.
+        ChampionMoved: someone else moved the champion meanwhile.
     """
+    since = champions.generation(lake, spec.name)
     champion = registry.champion(spec.name)
+    refuse_under_way(lake, spec.name, champion.number)
     before = registry.version(spec.name, _way_back(spec, lake, champion, to))
     _refuse_same(spec, before, champion)
     _refuse_unsound(spec, lake, registry, before)
-    registry.tag(champion, {ROLLED_BACK: "true", ROLLED_BACK_TO: str(before.number), WHY: trace.reason})
-    registry.tag(before, {"restored_after": str(champion.number), "restored_by": trace.by})
-    registry.untag(before, ROLLED_BACK, ROLLED_BACK_TO, WHY)
-    registry.point(CHAMPION, before)
+    with moving(lake, spec.name, Move(BY_ROLLBACK, before.number, champion.number, trace.by, trace.reason), since):
+        registry.tag(champion, {ROLLED_BACK: "true", ROLLED_BACK_TO: str(before.number), WHY: trace.reason})
+        registry.tag(before, {"restored_after": str(champion.number), "restored_by": trace.by})
+        registry.untag(before, ROLLED_BACK, ROLLED_BACK_TO, WHY)
+        registry.point(CHAMPION, before)
     registry.unpoint(PREVIOUS, spec.name)
-    champions.record(lake, spec.name, Move(BY_ROLLBACK, before.number, champion.number, trace.by, trace.reason))
     return registry.version(spec.name, champion.number), registry.champion(spec.name)
 
 
@@ -283,6 +299,16 @@ def _refuse_same(spec: PipelineSpec, version: Version, champion: Version | None)
             f"version {version.number} is the champion of {spec.name!r} already",
             rule="a move leads from one version to another",
             fix=f"`pynomaly models {spec.name}` lists the others",
+        )
+
+
+def _refuse_without_verdict(spec: PipelineSpec, version: Version) -> None:
+    if version.tags.get(GATE) != OUTCOMES["passed"]:
+        said = version.tags.get(GATE_REASON, "it was never asked")
+        raise RegistryError(
+            f"the gate did not let version {version.number} of {spec.name!r} through: {said}",
+            rule="without force, a version that passed the gate is promoted",
+            fix="choose a version that passed, or force it and say why",
         )
 
 
