@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.pool import QueuePool
 
-_SECRET = "pynomaly_secret"
+_SECRET = "pynomaly_secret"  # pragma: allowlist secret
 _DENIED = ("password authentication failed", "access denied", "login failed", "authentication failed",
            "invalid authorization", "permission denied", "is not permitted to log in", "does not exist")  # fmt: skip
 _EXTRAS = {"psycopg": "postgres"}
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 
 def engine_for(store: SecretStore, name: str | SecretName, **options: Any) -> sa.Engine:
-    """An engine for the database whose URL is the secret `name`; options as of `sqlalchemy.create_engine`.
+    """An engine for the database at the URL that is kept under this name; options as of `sqlalchemy.create_engine`.
 
     Raises:
         SecretError: the secret can't be had.
