@@ -328,22 +328,30 @@ def main() -> None:
 
 
 def report(detector: str, found: dict[str, dict[str, list[Window]]]) -> None:
-    """Print medians, and ratios round by round."""
+    """Print medians, and ratios of each of our loads to the one that asks the same of mlflow."""
     print(f"{detector}, 10,000 × {COLUMNS} training rows; one worker each; client: {shutil.which('wrk') or 'threads'}")
     print("| load | server | CPU a request | requests/s | failed |\n| --- | --- | --- | --- | --- |")
-    rates: dict[str, dict[str, list[float]]] = {}
     for load, by_server in found.items():
         for server, windows in by_server.items():
             cpu, rate = (statistics.median(getattr(w, what) for w in windows) for what in ("cpu_us", "rate"))
             print(f"| {load} | {server} | {cpu:,.0f} µs | {rate:,.0f} | {sum(w.failed for w in windows)} |")
-            rates.setdefault(load.split(", ")[0], {}).setdefault(f"{server}: {load}", [w.rate for w in windows])
-    for each in rates.values():
-        theirs = next((rate for name, rate in each.items() if name.startswith("mlflow")), [])
-        for name, ours in each.items():
-            if name.startswith("ours") and theirs:
-                ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-                spread = f"{min(ratios):.1f} … {max(ratios):.1f}"
-                print(f"{name}: {statistics.median(ratios):.1f}× mlflow's requests/s ({spread})")
+    for load, by_server in found.items():
+        theirs = found.get(load.split(", ")[0], {}).get("mlflow", [])
+        if "ours" in by_server and theirs:
+            rates, cpu = ratios(by_server["ours"], theirs)
+            print(f"{load}: {rates:.1f}× mlflow's requests/s, {cpu:.1f}× less CPU a request")
+
+
+def ratios(ours: list[Window], theirs: list[Window]) -> tuple[float, float]:
+    """Medians over the rounds of our requests a second over theirs, and their CPU of a request over ours.
+
+    A round in which a starved server answered nothing counts for nothing.
+    """
+    pairs = [(one, other) for one, other in zip(ours, theirs, strict=True) if one.requests and other.requests]
+    if not pairs:
+        return float("nan"), float("nan")
+    rates = statistics.median(one.rate / other.rate for one, other in pairs)
+    return rates, statistics.median(other.cpu_us / one.cpu_us for one, other in pairs)
 
 
 if __name__ == "__main__":
