@@ -132,6 +132,8 @@ def test_one_flipped_bit_keeps_the_old_version_and_health_says_so(app: FastAPI, 
         finding = champions_of(app).check()
         assert finding.status is Status.DEGRADED
         assert f"version {first} goes on" in finding.message
+        (told,) = (await app.state.service.health.run(["champions"])).checks
+        assert told.status is Status.DEGRADED
         path.write_bytes(
             bytes(content[: len(content) // 2])
             + bytes([content[len(content) // 2] ^ 1])

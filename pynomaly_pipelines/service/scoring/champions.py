@@ -25,7 +25,7 @@ from pynomaly_pipelines.operations.errors import (
     RegistryError,
     RequestError,
 )
-from pynomaly_pipelines.operations.health import Finding, degraded, ok
+from pynomaly_pipelines.operations.health import Check, Finding, degraded, ok
 from pynomaly_pipelines.resources.registry import Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.scoring.champion import Champion, make_champion
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MOST_REMEMBERED = 1_000
 """Pipelines without a champion of which that is remembered for a while."""
 MIB = 1 << 20
+CHECK = "champions"
+"""Name of the health check."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -282,6 +284,9 @@ def _unforeseen(pipeline: str, error: Exception) -> RegistryError:
 async def following(service: Service) -> AsyncIterator[None]:
     """Champions loaded before the first request, and followed until the end."""
     champions = service.champions
+    # Of the process: another application of it, in tests, had its own champions.
+    service.health.remove(CHECK)
+    service.health.add(Check(CHECK, champions.check))
     await champions.warm()
     task = asyncio.create_task(champions.follow())
     try:
@@ -290,4 +295,6 @@ async def following(service: Service) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        service.health.remove(CHECK)
         champions.close()
+        service.workers.close()
