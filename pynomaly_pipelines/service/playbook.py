@@ -95,6 +95,12 @@ _PLAYS: dict[str, tuple[str, str]] = {
         "`pynomaly_http_request_seconds` shows the slow route.",
     ),
     "unforeseen": ("Try again; if it stays, hand on the `trace_id`.", _LOG),
+    "audit-broken": ("Tell those who run the service.", "`pynomaly audit verify` names the first entry that differs."),
+    "secret-error": ("Try again later.", "Look at the store that PYNOMALY_SECRETS names."),
+    "secret-missing": ("Tell those who run the service.", "Put the secret that `detail` names into the store."),
+    "secret-denied": ("Tell those who run the service.", "Renew the service's login, or its policy in the store."),
+    "secrets-unreachable": ("Try again later.", "See whether the store is up, reachable and unsealed."),
+    "run-superseded": ("See the run that took its place.", "Nothing: the work goes on there."),
     "run-failed": ("See the run's events.", "`detail` is the first error; mend its cause and launch the run again."),
     "settings-invalid": ("Nothing.", "Correct the setting that `detail` names and restart."),
 }

@@ -44,6 +44,8 @@ STATUS: dict[type[errors.PynomalyError], int] = {
     errors.TookTooLong: 503,
     errors.DagsterError: 503,
     errors.JobUnknown: 409,
+    errors.SourceUnreachable: 503,
+    errors.SecretsUnreachable: 503,
 }
 
 _OF_STATUS: dict[int, type[errors.PynomalyError]] = {

@@ -151,7 +151,9 @@ class Workers:
                     worker.process.kill()
             time.sleep(_TICK_SECONDS)
         for worker in self._workers:
-            clean = clean and worker.process.returncode == 0
+            # One that was still starting has nothing to finish, and no handler of the signal yet.
+            ended = (0,) if worker.ready else (0, -signal.SIGTERM)
+            clean = clean and worker.process.returncode in ended
             self._forget(worker)
         return clean
 
