@@ -1,7 +1,8 @@
-"""`pynomaly up`: code server, webserver, daemon and MLflow UI on loopback; one Ctrl-C stops all of them."""
+"""`pynomaly up`: code server, webserver, daemon MLflow UI and the API on loopback; one Ctrl-C stops all of them."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -69,12 +70,13 @@ class Service:
 class Stack:
     """The processes of `pynomaly up`."""
 
-    def __init__(self, project: Project, *, live: bool, port: int, mlflow_port: int) -> None:
+    def __init__(self, project: Project, *, live: bool, port: int, mlflow_port: int, api_port: int = 8000) -> None:
         self._project = project
         self.port = free_port(port)
         self.mlflow_port = free_port(mlflow_port)
         self._code_port = free_port(4266)
         self.docs_port = free_port(5050)
+        self.api_port = free_port(api_port)
         self._environment = self._variables(live)
         self._stopping = False
         self.services = self._services()
@@ -102,6 +104,8 @@ class Stack:
         say(f"Dagster   http://{HOST}:{self.port}")
         say(f"MLflow    http://{HOST}:{self.mlflow_port}")
         say(f"Data Docs http://{HOST}:{self.docs_port}")
+        if with_api():
+            say(f"API       http://{HOST}:{self.api_port} (endpoints: /docs)")
         say("Ctrl-C stops everything.")
         while not self._stopping:
             dead = [s for s in self.services if not s.running]
@@ -150,6 +154,7 @@ class Stack:
             MLFLOW_BACKEND_STORE_URI=resolved(settings.registry),
             PYNOMALY_REGISTRY_UI=f"http://{HOST}:{self.mlflow_port}",
             PYNOMALY_DATA_DOCS_UI=f"http://{HOST}:{self.docs_port}",
+            PYNOMALY_SERVICE_DAGSTER_URL=f"http://{HOST}:{self.port}",
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
             MLFLOW_DISABLE_TELEMETRY="true",
             PYTHONUNBUFFERED="1",
@@ -170,13 +175,20 @@ class Stack:
         mlflow = [script("mlflow"), "server", "--host", HOST, "--port", str(self.mlflow_port), "--workers", "1", *store]
         settings.data_docs.mkdir(parents=True, exist_ok=True)
         docs = [sys.executable, "-m", "http.server", str(self.docs_port), "--bind", HOST]
+        api = [script("pynomaly"), "serve", "--host", HOST, "--port", str(self.api_port)]
         return [
             Service("code server", [*code, "--location-name", LOCATION], logs / "code_server.log", self._code_port),
             Service("MLflow UI", mlflow, logs / "mlflow.log", self.mlflow_port),
             Service("Data Docs", [*docs, "--directory", str(settings.data_docs)], logs / "docs.log", self.docs_port),
             Service("Dagster webserver", web, logs / "webserver.log", self.port),
             Service("Dagster daemon", daemon, logs / "daemon.log"),
+            *([Service("API", api, logs / "api.log", self.api_port)] if with_api() else []),
         ]
+
+
+def with_api() -> bool:
+    """Whether the extra `service` is installed."""
+    return importlib.util.find_spec("joserfc") is not None
 
 
 def free_port(wanted: int) -> int:

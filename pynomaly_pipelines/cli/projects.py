@@ -95,11 +95,12 @@ def schema() -> None:
 @click.option("--live", is_flag=True, help="Switch schedules and sensors on.")
 @click.option("--port", default=3000, show_default=True, help="Dagster's port; another one is taken if it is busy.")
 @click.option("--mlflow-port", default=5000, show_default=True, help="MLflow's port; likewise.")
-def up(live: bool, port: int, mlflow_port: int) -> None:
+@click.option("--api-port", default=8000, show_default=True, help="The HTTP API's port; likewise.")
+def up(live: bool, port: int, mlflow_port: int, api_port: int) -> None:
     """Start the Dagster webserver, its daemon and the MLflow UI on this machine; Ctrl-C stops them."""
     from pynomaly_pipelines.serving_locally import Stack
 
-    sys.exit(Stack(Project.current(), live=live, port=port, mlflow_port=mlflow_port).run(click.echo))
+    sys.exit(Stack(Project.current(), live=live, port=port, mlflow_port=mlflow_port, api_port=api_port).run(click.echo))
 
 
 @click.command()

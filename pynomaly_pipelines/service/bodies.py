@@ -135,7 +135,8 @@ def _float(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
         raise _not_a_number(digits)
-    return value
+    # In JSON 10.0 and 10 are one number (JSON Schema, 6.3); a field for whole numbers takes both.
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _int(digits: str) -> int:

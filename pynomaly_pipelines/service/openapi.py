@@ -100,7 +100,25 @@ def _operations(app: FastAPI) -> Iterator[tuple[str, str, Any]]:
                 yield str(found.path_format), method.lower(), found.dependant
 
 
+def _bound_texts(operation: dict[str, Any]) -> None:
+    """Say which texts the gate lets through in paths and queries, where a route says nothing stricter."""
+    for parameter in operation.get("parameters", []):
+        schemas = [parameter["schema"], *parameter["schema"].get("anyOf", [])]
+        for schema in (*schemas, *(found["items"] for found in schemas if "items" in found)):
+            if parameter["in"] == "header":
+                if schema.get("type") == "string" and parameter["name"].lower() == "idempotency-key":
+                    schema["pattern"] = "^[!-~]{1,255}$"
+            elif schema.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(schema):
+                schema["pattern"] = _IN_PATH if parameter["in"] == "path" else _IN_QUERY
+
+
+# No control characters, slashes, backslashes, and not `.` or `..`; no NUL in queries.
+_IN_PATH = r"^[^\x00-\x1f\x7f-\x9f/\\.\ufffd][^\x00-\x1f\x7f-\x9f/\\\ufffd]*$"
+_IN_QUERY = r"^[^\x00-\x1f\x7f]*$"
+
+
 def _complete(operation: dict[str, Any], dependant: Any, named: bool) -> None:
+    _bound_texts(operation)
     asked = [d for d in _calls(dependant) if hasattr(d, "permission") or hasattr(d, "account_only")]
     may_answer: set[int | type[errors.PynomalyError]] = {errors.TooManyRequests, errors.Unforeseen, 503, 400}
     if asked:

@@ -32,7 +32,7 @@ class Up:
     def __init__(self, project: Path, environment: dict[str, str]) -> None:
         self.project = project
         self.log = project / "up.log"
-        ports = ["--port", str(free_port()), "--mlflow-port", str(free_port())]
+        ports = ["--port", str(free_port()), "--mlflow-port", str(free_port()), "--api-port", str(free_port())]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [COMMAND, "up", "--live", *ports], cwd=project, env=environment, stdout=out, stderr=subprocess.STDOUT
@@ -78,7 +78,7 @@ def scored(lake: Lake) -> dict[str, int]:
 
 def test_from_files_to_scores_without_a_hand(up: Up, drop: Callable[[int], None]) -> None:
     lake = Lake(str(up.project / ".pynomaly" / "lake"))
-    up.wait_until(lambda: len(up.urls()) == 3, 240, "start")
+    up.wait_until(lambda: len(up.urls()) == 4, 240, "start")
 
     # Seven days lie there: ingested, a model trained, judged, promoted, and every day scored.
     first_week = {f"2025-03-{day:02}": 120 for day in range(1, 8)}
@@ -105,7 +105,7 @@ def look_at(up: Up) -> None:
         return
     from playwright.sync_api import sync_playwright
 
-    dagster, mlflow, docs = up.urls()
+    dagster, mlflow, docs, api = up.urls()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
@@ -117,6 +117,8 @@ def look_at(up: Up) -> None:
         page.goto(f"{docs}/orders/index.html")
         page.get_by_role("link").first.click()
         page.get_by_role("heading", name="Expectations").wait_for(timeout=60_000)
+        page.goto(f"{api}/docs")
+        page.get_by_role("heading", name="Pynomaly Pipelines API").wait_for(timeout=60_000)
         browser.close()
 
 
