@@ -135,7 +135,7 @@ def _complete(operation: dict[str, Any], dependant: Any, named: bool) -> None:
     if "422" in responses or named:
         may_answer |= {422}
     if "requestBody" in operation:
-        may_answer |= {400, 408, 413, 415, 422}
+        may_answer |= {400, 404, 408, 409, 413, 415, 422}
     if MEDIA_TYPE not in responses.get("422", {}).get("content", {MEDIA_TYPE: {}}):
         del responses["422"]
     for status, entry in problems(*may_answer).items():

@@ -101,6 +101,14 @@ _PLAYS: dict[str, tuple[str, str]] = {
     "secret-denied": ("Tell those who run the service.", "Renew the service's login, or its policy in the store."),
     "secrets-unreachable": ("Try again later.", "See whether the store is up, reachable and unsealed."),
     "run-superseded": ("See the run that took its place.", "Nothing: the work goes on there."),
+    "dagster-error": ("Try again later.", "Look at Dagster's webserver and its log."),
+    "dagster-job-unknown": ("Check the pipeline's name.", "See whether Dagster has loaded the present definitions."),
+    "dagster-location-not-loaded": (
+        "Try again later.",
+        "Open Dagster's page on deployments: it shows why definitions do not load.",
+    ),
+    "dagster-unreachable": ("Try again later.", "See whether the webserver runs at PYNOMALY_SERVICE_DAGSTER_URL."),
+    "dagster-unsettled": ("Ask again with the same idempotency key.", "Look at Dagster's webserver and its log."),
     "run-failed": ("See the run's events.", "`detail` is the first error; mend its cause and launch the run again."),
     "settings-invalid": ("Nothing.", "Correct the setting that `detail` names and restart."),
 }

@@ -48,7 +48,7 @@ WHERE = Field(
     description="`COLUMN=VALUE` of an id or series. Several values of one column: any of them; several columns: all.",
     examples=[["carrier=UA", "carrier=DL"]],
 )
-Clause = Annotated[str, Field(max_length=500, pattern=r"^[^=\\x00]+=[^\\x00]*$")]
+Clause = Annotated[str, Field(max_length=500, pattern=r"^[^=\x00]+=[^\x00]*$")]
 ROWS_AS_FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The rows, sent as they are read.",
