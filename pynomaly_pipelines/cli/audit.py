@@ -22,7 +22,7 @@ def audit() -> None:
 @audit.command()
 @click.option(
     "--anchors",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="Anchors kept elsewhere. Default: the file of the service, if it is there.",
 )
 def verify(anchors: Path | None) -> None:
@@ -32,7 +32,7 @@ def verify(anchors: Path | None) -> None:
 
     settings, home, database = _opened()
     file = anchors or anchoring.file_of(settings, home)
-    elsewhere = kept_elsewhere(file) if file.exists() else []
+    elsewhere = kept_elsewhere(file) if anchors is not None or file.exists() else []
     with database.reading() as session:
         verdict = verified(session, anchoring.seals_of(settings, home), elsewhere)
     database.close()

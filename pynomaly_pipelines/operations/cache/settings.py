@@ -81,7 +81,7 @@ class CacheSettings(BaseModel):
 
 
 def _redis_url() -> str:
-    """The variable, or the secret `redis-url`; empty where there is neither."""
+    """The variable, or else what the store holds under `redis-url`; empty where there is neither."""
     given = variables(REDIS_URL).get(REDIS_URL, "")
     if given:
         return resolved(given)

@@ -5,7 +5,6 @@ Labels are bounded: routes by their template, methods and statuses by what HTTP 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from prometheus_client import (
@@ -17,6 +16,8 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+
+from pynomaly_pipelines.operations.settings import variables
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable of the folder where workers keep their figures; read by prometheus_client at its import."""
@@ -59,7 +60,7 @@ class HttpMetrics:
 
 def exposition() -> bytes:
     """All figures, in Prometheus' text form; blocks on files where there are several workers."""
-    if not os.environ.get(DIRECTORY):
+    if not variables(DIRECTORY).get(DIRECTORY):
         return generate_latest(REGISTRY)
     from prometheus_client import multiprocess
 

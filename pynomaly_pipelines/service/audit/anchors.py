@@ -18,7 +18,7 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pynomaly_pipelines.operations.errors import AuditBroken
+from pynomaly_pipelines.operations.errors import AuditBroken, SourceMissing
 from pynomaly_pipelines.service.audit.chain import Anchor, Verdict, verify
 from pynomaly_pipelines.service.audit.entries import moment
 from pynomaly_pipelines.service.audit.log import anchors, everything, head
@@ -78,8 +78,13 @@ def kept_elsewhere(file: Path) -> list[Anchor]:
 
     Raises:
         AuditBroken: a line is not an anchor.
+        SourceMissing: there is no such file.
     """
     found = []
+    if not file.exists():
+        raise SourceMissing(
+            f"there is no file {file}", rule="anchors kept elsewhere are a file", fix="correct the path"
+        )
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             found.append(Anchor(**json.loads(line)))
