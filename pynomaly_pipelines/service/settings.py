@@ -39,6 +39,58 @@ class ServiceSettings(BaseSettings):
     migrate: Annotated[
         bool, Field(description="Whether its schema is brought up to date at the start, or an old one is refused.")
     ] = True
+    # Tokens and the keys that sign them.
+    token_issuer: Annotated[str, Field(min_length=1, description="`iss` of the tokens.")] = "pynomaly"
+    token_audience: Annotated[str, Field(min_length=1, description="`aud` of the tokens.")] = "pynomaly-api"
+    token_leeway_seconds: Annotated[
+        int, Field(ge=0, le=300, description="How far clocks may differ when times in tokens are judged.")
+    ] = 5
+    access_token_seconds: Annotated[int, Field(ge=30, le=86_400, description="How long an access token holds.")] = 900
+    refresh_token_seconds: Annotated[
+        int, Field(ge=60, description="How long one login can be renewed, from the login on.")
+    ] = 1_209_600
+    session_seconds: Annotated[int, Field(ge=60, description="How long a browser stays logged in.")] = 43_200
+    cookie_secure: Annotated[
+        bool, Field(description="Whether the browser's cookie goes over TLS only; off only for tests without TLS.")
+    ] = True
+    token_cache: Annotated[
+        int, Field(ge=0, description="Verified credentials kept by a worker, each until a permission changes.")
+    ] = 10_000
+    signing_algorithm: Annotated[
+        Literal["RS256", "ES256", "Ed25519"],
+        Field(description="What new signing keys sign with. RS256 is the cheapest to verify."),
+    ] = "RS256"
+    key_rotation_days: Annotated[float, Field(gt=0, description="How long a signing key signs.")] = 30.0
+    key_encryption_key: Annotated[
+        SecretStr,
+        Field(
+            description="32 bytes in base64 under which private signing keys lie in the database, or `secret:<name>`; "
+            "empty: a file in the home. Processes on several machines need the same."
+        ),
+    ] = SecretStr("")
+    api_key_days: Annotated[int, Field(ge=1, description="Longest life of an API key.")] = 365
+
+    # Passwords (NIST SP 800-63B-4) and what guessing them costs.
+    password_length: Annotated[int, Field(ge=8, le=64, description="Fewest characters of a password.")] = 15
+    password_strength: Annotated[
+        int, Field(ge=0, le=4, description="Least strength as zxcvbn estimates it: 3 is about 10^8 guesses.")
+    ] = 3
+    argon2_memory_kib: Annotated[int, Field(ge=1024, description="Memory of one argon2id hash.")] = 19_456
+    argon2_passes: Annotated[int, Field(ge=1, description="Passes of argon2id over it.")] = 2
+    argon2_lanes: Annotated[int, Field(ge=1, description="Lanes of argon2id.")] = 1
+    password_workers: Annotated[int, Field(ge=1, description="Passwords a worker hashes at the same time.")] = 2
+    password_queue: Annotated[int, Field(ge=1, description="Logins that may wait for that; more are refused.")] = 200
+    lockout_failures: Annotated[
+        int, Field(ge=1, description="Wrong passwords in a row, for one account from one address, before a wait.")
+    ] = 5
+    lockout_seconds: Annotated[int, Field(ge=1, description="The first wait; it doubles with each failure.")] = 30
+    lockout_longest_seconds: Annotated[int, Field(ge=1, description="The longest wait.")] = 3600
+    lockout_forgotten_seconds: Annotated[int, Field(ge=1, description="When failures no longer count.")] = 86_400
+    lockout_account_failures: Annotated[
+        int,
+        Field(ge=1, description="Failures for one account from all addresses, after which each address has one try."),
+    ] = 100
+
     dagster_url: Annotated[str, Field(description="Address of the Dagster webserver, to launch runs.")] = (
         "http://127.0.0.1:3000"
     )

@@ -156,6 +156,8 @@ class RefreshFamily(Base):
     """`refresh`: tokens of programs; `browser`: the cookie of a session."""
     client: Mapped[str] = mapped_column(sa.String(64))
     """Address it was opened from."""
+    scope: Mapped[str] = mapped_column(sa.Text)
+    """Permissions it was limited to at login, between spaces; `*`: all that the account may do."""
     perm_version: Mapped[int]
     """The account's at login; of a browser session it must still be the same."""
     created_at: Mapped[datetime] = mapped_column(default=now)

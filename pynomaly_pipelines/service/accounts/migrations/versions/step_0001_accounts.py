@@ -99,6 +99,7 @@ def _tokens() -> None:
         _account(),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("client", sa.String(64), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("perm_version", sa.Integer(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("expires_at", _TIME, nullable=False),
