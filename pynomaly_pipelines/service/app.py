@@ -30,10 +30,11 @@ from pynomaly_pipelines.service.routes import (
     scoring,
     thresholds,
 )
+from pynomaly_pipelines.service.routes import api_keys, auth, users, verify
 from pynomaly_pipelines.service.routes.telemetry import telemetry_router
 from pynomaly_pipelines.service.settings import ServiceSettings
 
-ROUTERS: tuple[APIRouter, ...] = (
+ROUTERS: tuple[APIRouter, ...] = (*(auth.router, verify.router, users.router, api_keys.router),
     pipelines.router,
     scoring.router,
     partitions.router,
@@ -74,6 +75,7 @@ def create_app(settings: ServiceSettings | None = None, project: Project | None 
     describe(app)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
+    app.include_router(auth.well_known)
     app.include_router(telemetry_router(chosen))
     app.include_router(health.router)
     if chosen.docs:

@@ -20,6 +20,7 @@ from pynomaly_pipelines.service.accounts.opening import open_database
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.scoring.champions import Champions
 from pynomaly_pipelines.service.scoring.work import Workers
+from pynomaly_pipelines.service.auth.parts import Auth
 from pynomaly_pipelines.service.settings import ServiceSettings
 from pynomaly_pipelines.service.specs import Specs
 
@@ -43,6 +44,11 @@ class Service:
     def database(self) -> Database:
         """Accounts and what belongs to them, at the schema of this program."""
         return open_database(self.settings, self.project.settings.home)
+
+    @cached_property
+    def auth(self) -> Auth:
+        """Logging in and recognising callers."""
+        return Auth.of(self.settings, self.database, self.project.settings.home)
 
     @cached_property
     def lake(self) -> Lake:

@@ -16,7 +16,7 @@ from pynomaly_pipelines.operations.errors import Conflict, NotFound, Unprocessab
 from pynomaly_pipelines.service.access.permissions import Role
 from pynomaly_pipelines.service.accounts.tables import NAME_LENGTH, Account, RefreshFamily
 from pynomaly_pipelines.service.audit.actions import Action
-from pynomaly_pipelines.service.audit.entries import Actor
+from pynomaly_pipelines.service.audit.entries import Actor, Detail
 from pynomaly_pipelines.service.audit.log import record
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
@@ -46,9 +46,7 @@ def get(session: Session, account_id: str) -> Account:
     return found
 
 
-def create(
-    session: Session, actor: Actor, name: str, role: Role, *, all_pipelines: bool, at: datetime
-) -> Account:
+def create(session: Session, actor: Actor, name: str, role: Role, *, all_pipelines: bool, at: datetime) -> Account:
     """A new account, without a password yet.
 
     Raises:
@@ -68,7 +66,7 @@ def create(
             session.add(account)
     except sa.exc.IntegrityError:
         raise Conflict(f"the name {wanted!r} is taken", rule="names are unique", fix="choose another") from None
-    details = {"name": wanted, "role": role.value, "all_pipelines": all_pipelines}
+    details: dict[str, Detail] = {"name": wanted, "role": role.value, "all_pipelines": all_pipelines}
     record(session, actor=actor, action=Action.ACCOUNT_CREATED, subject=_subject(account), details=details)
     return account
 
@@ -113,7 +111,7 @@ def _tell(session: Session, actor: Actor, account: Account, role: str, enabled: 
         action = Action.ACCOUNT_ENABLED if account.enabled else Action.ACCOUNT_DISABLED
         record(session, actor=actor, action=action, subject=subject, details={"name": account.name})
     if all_pipelines != account.all_pipelines:
-        seen = {"name": account.name, "all_pipelines": account.all_pipelines}
+        seen: dict[str, Detail] = {"name": account.name, "all_pipelines": account.all_pipelines}
         record(session, actor=actor, action=Action.ACCOUNT_CHANGED, subject=subject, details=seen)
 
 
@@ -158,9 +156,7 @@ def require_another_admin(session: Session, account: Account) -> None:
         Conflict: the account is the last one.
     """
     # Locked in one order, so that of two who take each other's role one waits and then sees it.
-    able = session.scalars(
-        sa.select(Account.id).where(*_ABLE).order_by(Account.id).with_for_update()
-    ).all()
+    able = session.scalars(sa.select(Account.id).where(*_ABLE).order_by(Account.id).with_for_update()).all()
     if list(able) == [account.id]:
         raise Conflict(
             f"{account.name!r} is the last admin",

@@ -17,7 +17,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Kind(Enum):
     """What a credential is."""
 
-    TOKEN = "token"  # noqa: S105 # nosec B105 - a name
+    TOKEN = "token"  # nosec B105 - a name
     API_KEY = "key"
     SESSION = "session"
 

@@ -103,8 +103,6 @@ def forget(session: Session, before: datetime) -> None:
 def _link(session: Session, family: RefreshFamily, at: datetime) -> str:
     secret = opaque.new(opaque.REFRESH if family.kind == TOKENS else opaque.SESSION)
     session.add(
-        RefreshToken(
-            hash=opaque.hashed(secret), family_id=family.id, created_at=at, expires_at=family.expires_at
-        )
+        RefreshToken(hash=opaque.hashed(secret), family_id=family.id, created_at=at, expires_at=family.expires_at)
     )
     return secret

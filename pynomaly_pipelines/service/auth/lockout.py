@@ -2,8 +2,8 @@
 
 Every try is counted as a failure before its password is looked at, in one transaction, and the count is cleared by the
 right one: tries at the same time cannot get more guesses than those one after another. Waits are per address, so that
-nobody can lock out somebody else (OWASP ASVS 5.0, 6.1.1). Against guesses from many addresses, an account with very many
-failures gives each address one try before its wait; whoever knows the password needs no more.
+nobody can lock out somebody else (OWASP ASVS 5.0, 6.1.1). Against guesses from many addresses, an account with
+very many failures gives each address one try before its wait; whoever knows the password needs no more.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Rule:
 
     def wait(self, beyond: int) -> timedelta:
         """After `beyond` failures more than are free."""
-        return min(self.first * 2 ** min(beyond, 30), self.longest)
+        doubled: timedelta = self.first * 2 ** min(beyond, 16)
+        return min(doubled, self.longest)
 
 
 def place(client: str) -> str:
@@ -95,9 +96,7 @@ def clear(session: Session, name: str, client: str) -> None:
 def unlock(session: Session, name: str) -> int:
     """End all waits of an account; how many there were."""
     found = session.execute(
-        sa.delete(LoginAttempt)
-        .where(LoginAttempt.subject == subject(name))
-        .returning(LoginAttempt.locked_until)
+        sa.delete(LoginAttempt).where(LoginAttempt.subject == subject(name)).returning(LoginAttempt.locked_until)
     )
     return sum(until is not None for (until,) in found.tuples())
 
