@@ -8,6 +8,7 @@ import click
 
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.cli import (
+    accounts,
     aside,
     audit,
     backtests,
@@ -73,6 +74,7 @@ COMMANDS: tuple[click.Command, ...] = (
     drift.drift,
     aside.aside,
     serving.serve,
+    accounts.accounts,
     projects.up,
     running.examples,
     running.demo,

@@ -34,7 +34,8 @@ from pynomaly_pipelines.service.routes import api_keys, auth, users, verify
 from pynomaly_pipelines.service.routes.telemetry import telemetry_router
 from pynomaly_pipelines.service.settings import ServiceSettings
 
-ROUTERS: tuple[APIRouter, ...] = (*(auth.router, verify.router, users.router, api_keys.router),
+ROUTERS: tuple[APIRouter, ...] = (
+    *(auth.router, verify.router, users.router, api_keys.router),
     pipelines.router,
     scoring.router,
     partitions.router,

@@ -17,10 +17,10 @@ from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.accounts.database import Database
 from pynomaly_pipelines.service.accounts.opening import open_database
+from pynomaly_pipelines.service.auth.parts import Auth
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.scoring.champions import Champions
 from pynomaly_pipelines.service.scoring.work import Workers
-from pynomaly_pipelines.service.auth.parts import Auth
 from pynomaly_pipelines.service.settings import ServiceSettings
 from pynomaly_pipelines.service.specs import Specs
 

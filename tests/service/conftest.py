@@ -15,6 +15,8 @@ from pynomaly_pipelines.service.access.permissions import Role
 from pynomaly_pipelines.service.app import create_app
 from pynomaly_pipelines.service.auth.authentication import authenticate
 from pynomaly_pipelines.service.settings import ServiceSettings
+from tests.service.databases import NewDatabase
+from tests.service.installation import Installation
 from tests.service.stocked import serving
 
 ClientAs = Callable[..., TestClient]
@@ -45,3 +47,26 @@ def client_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clien
 
 
 __all__ = ["ClientAs", "client_as", "serving"]
+
+
+@pytest.fixture
+def installed(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Installation]]:
+    """`installed("sqlite", lockout_failures=3)`: a service with a database of its own."""
+    monkeypatch.setenv("PYNOMALY_HOME", str(tmp_path / "home"))
+    with ExitStack() as stack:
+
+        def make(kind: str = "sqlite", **settings: object) -> Installation:
+            url = NewDatabase(request, tmp_path).url(kind)
+            found = Installation(tmp_path / "home", url, settings)
+            stack.callback(found.close)
+            return found
+
+        yield make
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def installation(request: pytest.FixtureRequest, installed: Callable[..., Installation]) -> Installation:
+    """A service with the usual settings, on either database."""
+    return installed(request.param)

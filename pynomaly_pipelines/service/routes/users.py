@@ -33,9 +33,7 @@ Somebody = Annotated[Caller, Depends(require_account)]
 class Listed(StrictQuery):
     """Which accounts."""
 
-    after: str = Field(
-        "", max_length=NAME_LENGTH, description="Only names after this one: `next` of the page before."
-    )
+    after: str = Field("", max_length=NAME_LENGTH, description="Only names after this one: `next` of the page before.")
     limit: int = Field(100, ge=1, le=1000, description="Most accounts of the page.")
 
 
