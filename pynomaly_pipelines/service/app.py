@@ -14,7 +14,9 @@ from pynomaly_pipelines.service.openapi import describe, operation_id
 from pynomaly_pipelines.service.problems import handle_problems
 from pynomaly_pipelines.service.routes import (
     access,
+    api_keys,
     audit,
+    auth,
     docs,
     drift,
     exclusions,
@@ -29,8 +31,9 @@ from pynomaly_pipelines.service.routes import (
     scores,
     scoring,
     thresholds,
+    users,
+    verify,
 )
-from pynomaly_pipelines.service.routes import api_keys, auth, users, verify
 from pynomaly_pipelines.service.routes.telemetry import telemetry_router
 from pynomaly_pipelines.service.settings import ServiceSettings
 
