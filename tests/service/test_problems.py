@@ -67,7 +67,7 @@ def test_when_to_come_back_is_told_in_whole_seconds() -> None:
 
 def test_a_trace_is_continued_and_told() -> None:
     client = TestClient(create_app())
-    trace = "0af7651916cd43dd" * 2
+    trace = "0af7651916cd43dd" * 2  # pragma: allowlist secret
     headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "x-request-id": "order-7"}
     answer = client.get("/nothing", headers=headers)
     assert answer.json()["trace_id"] == trace

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.pool import QueuePool
 
-_SECRET = "pynomaly_secret"  # pragma: allowlist secret
+_INFO_KEY = "pynomaly_secret"
 _DENIED = ("password authentication failed", "access denied", "login failed", "authentication failed",
            "invalid authorization", "permission denied", "is not permitted to log in", "does not exist")  # fmt: skip
 _EXTRAS = {"psycopg": "postgres"}
@@ -108,7 +108,7 @@ class _Connections:
                 if not _denied(error):
                     raise
             else:
-                record.info[_SECRET] = good_for
+                record.info[_INFO_KEY] = good_for
                 return connection
         assert first is not None
         raise first
@@ -116,7 +116,7 @@ class _Connections:
     def current(self, record: Any) -> bool:
         """Whether a pooled connection was made with today's version."""
         try:
-            made_with: Secret | None = record.info.get(_SECRET)
+            made_with: Secret | None = record.info.get(_INFO_KEY)
             return made_with is not None and made_with.same_value(self._store.current(self._name))
         except SecretError as error:
             # It works; whether it is the latest can't be said now.

