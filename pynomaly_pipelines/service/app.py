@@ -22,6 +22,7 @@ from pynomaly_pipelines.service.routes import (
     exclusions,
     health,
     lineage,
+    login_page,
     models,
     partitions,
     pipelines,
@@ -82,6 +83,7 @@ def create_app(settings: ServiceSettings | None = None, project: Project | None 
     app.include_router(auth.well_known)
     app.include_router(telemetry_router(chosen))
     app.include_router(health.router)
+    app.include_router(login_page.router)
     if chosen.docs:
         app.include_router(docs.router)
     add_middleware(app, chosen, app.state.tracing)

@@ -9,7 +9,7 @@ from pynomaly_pipelines.operations.telemetry.traces import Tracing
 from pynomaly_pipelines.service.middleware.bounds import Bounds
 from pynomaly_pipelines.service.middleware.gate import Gate, address_check
 from pynomaly_pipelines.service.middleware.observing import Observing
-from pynomaly_pipelines.service.rates.limiter import limiter
+from pynomaly_pipelines.service.rates.limiter import limiter, shared_windows
 from pynomaly_pipelines.service.rates.middleware import RateLimits
 from pynomaly_pipelines.service.settings import ServiceSettings
 
@@ -20,7 +20,7 @@ def add_middleware(app: FastAPI, settings: ServiceSettings, tracing: Tracing) ->
     An error of the tree raised in any of them is answered as a problem by `Observing`.
     """
     # The innermost: it counts by the address that trusted proxies tell.
-    app.add_middleware(RateLimits, limiter=limiter(settings))
+    app.add_middleware(RateLimits, limiter=limiter(settings, shared_windows(settings)))
     app.add_middleware(Bounds, settings=settings)
     if settings.cors_origins:
         app.add_middleware(

@@ -67,3 +67,16 @@ class RateLimiter:
 def limiter(settings: ServiceSettings, shared: SharedWindows | None = None) -> RateLimiter:
     """The limiter of a process by its settings."""
     return RateLimiter(limits(settings), Windows(settings.rate_most_clients), shared)
+
+
+def shared_windows(settings: ServiceSettings) -> SharedWindows | None:
+    """Counters in the Redis that the cache uses, where one is set; nothing is connected yet."""
+    from pynomaly_pipelines.operations.cache import CacheSettings, connect_async
+    from pynomaly_pipelines.operations.settings import Settings
+
+    url = CacheSettings.from_environment(Settings.from_environment()).redis_url
+    if not url:
+        return None
+    return SharedWindows(
+        connect_async(url), without_redis=settings.rate_login_without_redis, most_keys=settings.rate_most_clients
+    )

@@ -111,7 +111,7 @@ def test_the_public_ones_are_these() -> None:
     public = {e.path for e in ENDPOINTS if e.public is not None}
     assert {p for p in public if not p.startswith(("/v1/auth/", "/login", "/logout", "/pages/"))} <= {
         "/", "/docs", "/openapi.json", "/problems", "/problems/{code}", "/health/live", "/health/ready",
-        "/health/startup", "/favicon.ico", "/docs/{file}", "/.well-known/jwks.json",
+        "/health/startup", "/favicon.ico", "/docs/{file}", "/login", "/login/{file}", "/.well-known/jwks.json",
     }  # fmt: skip
     assert all(e.permission is None for e in ENDPOINTS if e.public is not None)
 
