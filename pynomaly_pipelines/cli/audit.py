@@ -30,6 +30,8 @@ def verify(anchors: Path | None) -> None:
     from pynomaly_pipelines.service.audit import anchoring
     from pynomaly_pipelines.service.audit.anchors import kept_elsewhere, verified
 
+    if anchors is not None and not anchors.exists():
+        raise click.BadParameter(f"there is no file {anchors}", param_hint="--anchors")
     settings, home, database = _opened()
     file = anchors or anchoring.file_of(settings, home)
     elsewhere = kept_elsewhere(file) if anchors is not None or file.exists() else []
