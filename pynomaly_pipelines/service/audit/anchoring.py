@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from pynomaly_pipelines.operations.secrets.process import resolved
@@ -24,8 +23,7 @@ FILE = "audit-anchors.jsonl"
 
 def seals_of(settings: ServiceSettings, home: Path) -> Seals:
     """The seals of this installation."""
-    given: SecretStr = getattr(settings, "key_encryption_key", SecretStr(""))
-    return Seals(KeyEncryption.of(resolved(given.get_secret_value()), home))
+    return Seals(KeyEncryption.of(resolved(settings.key_encryption_key.get_secret_value()), home))
 
 
 def file_of(settings: ServiceSettings, home: Path) -> Path:

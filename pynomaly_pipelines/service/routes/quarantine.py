@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field, JsonValue
 
+from pynomaly_pipelines.operations.errors import NotFound
 from pynomaly_pipelines.resources.scanning import Snapshot
 from pynomaly_pipelines.service import bodies
 from pynomaly_pipelines.service.access.caller import Caller
@@ -139,6 +140,12 @@ def export_quarantine(
     """All quarantined rows that are meant as CSV, Parquet or Arrow, as exports of scores are made."""
     spec, question = service.specs.of(name), Question(partitions=asked.partition)
     known_partitions(spec, question.partitions)
+    if not service.lake.exists(name, QUARANTINE):
+        raise NotFound(
+            f"nothing of pipeline {name!r} was quarantined yet",
+            rule="a file of quarantined rows needs the table they are kept in",
+            fix="GET /v1/pipelines/{name}/quarantine lists what there is",
+        )
     snapshot = Snapshot(service.lake, name, QUARANTINE)
     pieces = rows_of(spec, snapshot, question, keep=lambda piece: with_reason(piece, asked.reason))
     return as_file(pieces, snapshot.schema, asked.format, f"{name}-quarantine")

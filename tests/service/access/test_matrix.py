@@ -18,6 +18,7 @@ from pynomaly_pipelines.service.access.matrix import Endpoint, endpoints
 from pynomaly_pipelines.service.access.permissions import PER_PIPELINE, Permission, Role
 from pynomaly_pipelines.service.app import create_app
 from pynomaly_pipelines.service.auth.authentication import authenticate
+from pynomaly_pipelines.service.auth.recognition import Identity
 from pynomaly_pipelines.service.settings import ServiceSettings
 
 ENDPOINTS = endpoints(create_app(ServiceSettings(), Project.current()))
@@ -69,9 +70,10 @@ class Clients:
         self.client = client
 
     def ask(self, who: Asking, endpoint: Endpoint, pipeline: str) -> int:
-        def found(_request: Request) -> Caller:
+        def found(request: Request) -> Caller:
             if who.caller is None:
                 raise NotAuthenticated("nobody")
+            request.state.identity = Identity(who.caller, epoch=1, until=0.0, session="0" * 32)
             return who.caller
 
         self.app.dependency_overrides[authenticate] = found
