@@ -11,7 +11,7 @@ import secrets
 REFRESH = "pnr_"
 SESSION = "pns_"
 CODE = "pnc_"
-API_KEY = "pnk_"
+API_KEY = "pnk_"  # pragma: allowlist secret
 _BYTES = 32
 
 

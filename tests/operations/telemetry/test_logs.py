@@ -49,7 +49,7 @@ def test_nothing_a_caller_sends_steers_the_reader(text: str) -> None:
     "event",
     [
         {"password": "hunter2"},  # pragma: allowlist secret
-        {"api_key": "hunter2"},
+        {"api_key": "hunter2"},  # pragma: allowlist secret
         {"headers": {"Authorization": "hunter2"}},
         {"event": "sent Bearer hunter2hunter2"},
         {"list": ["eyJhbGciOiJFZERTQSJ9.hunter2.hunter2"]},
