@@ -42,6 +42,7 @@ class Action(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     QUARANTINE_RELEASED = "quarantine.released"
     SCORES_EXPORTED = "scores.exported"
+    QUARANTINE_EXPORTED = "quarantine.exported"
     INCIDENT_CHANGED = "incident.changed"
     FEEDBACK_GIVEN = "feedback.given"
     AUDIT_EXPORTED = "audit.exported"

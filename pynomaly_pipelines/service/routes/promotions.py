@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 from pydantic import Field, StringConstraints
 
 from pynomaly_pipelines.operations.errors import ChampionMoved, PreconditionFailed, RegistryError, Unprocessable
 from pynomaly_pipelines.resources.registry import CHAMPION
-from pynomaly_pipelines.service import bodies
+from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
@@ -86,7 +86,13 @@ class Moved(Answer):
     dependencies=[Depends(no_query)],
 )
 def promote_model(
-    service: TheService, name: str, version: Number, asked: PromotionAsked, caller: Promoter, if_match: IfMatch = None
+    request: Request,
+    service: TheService,
+    name: str,
+    version: Number,
+    asked: PromotionAsked,
+    caller: Promoter,
+    if_match: IfMatch = None,
 ) -> Any:
     """Make a version champion: one that passed the gate, or with `force` and a reason any that is sound.
 
@@ -104,7 +110,12 @@ def promote_model(
     before = registration.promote(
         spec, service.lake, service.registry, version, Trace(caller.name, asked.reason), forced=asked.force
     )
-    return _moved(service, spec, None if before is None else before.number, caller)
+    former = None if before is None else before.number
+    audit.note(
+        service, request, caller, audit.Action.MODEL_PROMOTED, f"pipeline:{name}",
+        version=version, before=former, reason=asked.reason, forced=asked.force,
+    )  # fmt: skip
+    return _moved(service, spec, former, caller)
 
 
 @router.post(
@@ -115,7 +126,12 @@ def promote_model(
     dependencies=[Depends(no_query)],
 )
 def rollback_model(
-    service: TheService, name: str, asked: RollbackAsked, caller: Promoter, if_match: IfMatch = None
+    request: Request,
+    service: TheService,
+    name: str,
+    asked: RollbackAsked,
+    caller: Promoter,
+    if_match: IfMatch = None,
 ) -> Any:
     """Make the previous champion, or version `to` that once was, the champion again.
 
@@ -123,7 +139,11 @@ def rollback_model(
     """
     spec = service.specs.of(name)
     _refuse_stale(service, name, if_match)
-    lost, _ = registration.rollback(spec, service.lake, service.registry, Trace(caller.name, asked.reason), asked.to)
+    lost, back = registration.rollback(spec, service.lake, service.registry, Trace(caller.name, asked.reason), asked.to)
+    audit.note(
+        service, request, caller, audit.Action.MODEL_ROLLED_BACK, f"pipeline:{name}",
+        before=lost.number, version=back.number, reason=asked.reason,
+    )  # fmt: skip
     return _moved(service, spec, lost.number, caller)
 
 

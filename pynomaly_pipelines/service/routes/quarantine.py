@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 
 from pynomaly_pipelines.operations.errors import NotFound
 from pynomaly_pipelines.resources.scanning import Snapshot
-from pynomaly_pipelines.service import bodies
+from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
@@ -135,7 +135,7 @@ def summarise_quarantine(service: TheService, name: str, asked: Annotated[Chosen
 
 @router.get("/export", summary="Quarantined rows as a file", response_class=StreamingResponse, responses=ROWS_AS_FILE)
 def export_quarantine(
-    service: TheService, name: str, asked: Annotated[ExportedHeld, Query()], _caller: Reader
+    request: Request, service: TheService, name: str, asked: Annotated[ExportedHeld, Query()], caller: Reader
 ) -> Response:
     """All quarantined rows that are meant as CSV, Parquet or Arrow, as exports of scores are made."""
     spec, question = service.specs.of(name), Question(partitions=asked.partition)
@@ -148,6 +148,10 @@ def export_quarantine(
         )
     snapshot = Snapshot(service.lake, name, QUARANTINE)
     pieces = rows_of(spec, snapshot, question, keep=lambda piece: with_reason(piece, asked.reason))
+    audit.note(
+        service, request, caller, audit.Action.QUARANTINE_EXPORTED, f"pipeline:{name}",
+        format=asked.format, partitions=list(asked.partition),
+    )  # fmt: skip
     return as_file(pieces, snapshot.schema, asked.format, f"{name}-quarantine")
 
 

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from pynomaly_pipelines.operations.errors import NotFound
 from pynomaly_pipelines.resources.scanning import PIECE_ROWS, Snapshot
-from pynomaly_pipelines.service import bodies
+from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
@@ -165,7 +165,9 @@ def list_scores(
 
 
 @router.get("/export", summary="Scores as a file", response_class=StreamingResponse, responses=ROWS_AS_FILE)
-def export_scores(service: TheService, name: str, asked: Annotated[Exported, Query()], _caller: Reader) -> Response:
+def export_scores(
+    request: Request, service: TheService, name: str, asked: Annotated[Exported, Query()], caller: Reader
+) -> Response:
     """All scores that meet every filter as CSV, Parquet or Arrow, by partition; with `top`, the most anomalous first.
 
     The file is sent as it is made. In CSV, texts that a spreadsheet would run as a formula begin with an apostrophe;
@@ -176,6 +178,10 @@ def export_scores(service: TheService, name: str, asked: Annotated[Exported, Que
     if not service.lake.exists(name, SCORES):
         raise nothing_scored(name)
     snapshot = Snapshot(service.lake, name, SCORES)
+    audit.note(
+        service, request, caller, audit.Action.SCORES_EXPORTED, f"pipeline:{name}",
+        format=asked.format, partitions=list(asked.partition),
+    )  # fmt: skip
     return as_file(_pieces(spec, snapshot, question, asked.top), snapshot.schema, asked.format, f"{name}-scores")
 
 

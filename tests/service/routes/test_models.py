@@ -115,6 +115,20 @@ def test_promotion_and_rollback_leave_a_trace_and_tell_dagster(serving: Serving,
     ]
 
 
+def test_moves_and_exports_are_in_the_audit_log(serving: Serving, shop_copy: Trained) -> None:
+    client, number = serving(shop_copy, Role.ADMIN), other(shop_copy)
+    assert promote(client, number, force=True, reason="it is Tuesday").status_code == 200
+    assert client.post(f"{MODELS}/rollback", json={"reason": "it was Wednesday"}).status_code == 200
+    assert client.get("/v1/pipelines/shop/scores/export").status_code == 200
+    assert promote(client, 10**6).status_code == 404
+    entries = client.get("/v1/audit").json()["items"][::-1]
+    assert [(e["action"], e["name"], e["subject"]) for e in entries] == [
+        (action, "the-admin", "pipeline:shop") for action in ("model.promoted", "model.rolled-back", "scores.exported")
+    ]
+    assert entries[0]["details"]["reason"] == "it is Tuesday"
+    assert (entries[0]["details"]["version"], entries[1]["details"]["before"]) == (number, number)
+
+
 def _key(*parts: str) -> Any:
     import dagster as dg
 
