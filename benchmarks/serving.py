@@ -308,9 +308,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--in-process", action="store_true", help="only our CPU of a request, without a server")
     chosen = parser.parse_args()
     if chosen.serve:
         serve_ours()
+    if chosen.in_process:
+        measure_in_process(chosen.detector)
+        return
     with tempfile.TemporaryDirectory() as folder:
         environment = make_project(Path(folder), chosen.detector)
         port, other = free_port(), free_port()
@@ -325,6 +329,15 @@ def main() -> None:
         ):
             found = compare({"ours": one, "mlflow": two}, chosen.rounds, chosen.seconds)
     report(chosen.detector, found)
+
+
+def measure_in_process(detector: str) -> None:
+    """Our CPU of a request, from its ASGI scope to the end of its answer."""
+    from benchmarks import in_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= make_project(Path(folder), detector)
+        in_process.report([*loads(1, 1)["ours"], *loads(1000, 1)["ours"]])
 
 
 def report(detector: str, found: dict[str, dict[str, list[Window]]]) -> None:

@@ -36,6 +36,7 @@ from pynomaly_pipelines.service.routes import (
     verify,
 )
 from pynomaly_pipelines.service.routes.telemetry import telemetry_router
+from pynomaly_pipelines.service.scoring.direct import DirectScoring
 from pynomaly_pipelines.service.settings import ServiceSettings
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -86,5 +87,6 @@ def create_app(settings: ServiceSettings | None = None, project: Project | None 
     app.include_router(login_page.router)
     if chosen.docs:
         app.include_router(docs.router)
+    app.add_middleware(DirectScoring, endpoint=scoring.score, require=scoring.may_score)
     add_middleware(app, chosen, app.state.tracing)
     return app
