@@ -52,9 +52,15 @@ def add_standard_checks(
     def add(name: str, check: Callable[[], Finding], *, critical: bool = False, timeout: float = seconds) -> None:
         health.add(Check(name, check, timeout=timeout, critical=critical))
 
+    registries: dict[str, Callable[[], Finding]] = {}
+
     def registry() -> Finding:
-        # Looked up each time: the secret behind it may rotate.
-        return databases.registry(resolved(settings.registry), timeout_seconds=seconds)()
+        # Looked up each time: the secret behind it may rotate. One at a time is kept, which knows what it saw before.
+        url = resolved(settings.registry)
+        if url not in registries:
+            registries.clear()
+            registries[url] = databases.registry(url, timeout_seconds=seconds)
+        return registries[url]()
 
     if isinstance(database, str):
         add("database", databases.database_at(database, timeout_seconds=seconds), critical=True)
@@ -85,9 +91,15 @@ def lake(root: str, *, timeout_seconds: float) -> Callable[[], Finding]:
 
 
 def _folder(folder: Path) -> Callable[[], Finding]:
+    was_there = False
+
     def check() -> Finding:
+        nonlocal was_there
         if not folder.exists():
-            return ok(f"{folder} will be made by the first ingestion")
+            # As of a volume that is no longer mounted: what is written now would lie beside it.
+            gone = failed(f"{folder} was there, and is gone")
+            return gone if was_there else ok(f"{folder} will be made by the first ingestion")
+        was_there = True
         began = time.perf_counter()
         pipelines = sum(1 for entry in os.scandir(folder) if entry.is_dir())
         seconds = time.perf_counter() - began

@@ -9,7 +9,10 @@ from typing import Annotated
 import dagster as dg
 from fastapi import Depends, Request
 
-from pynomaly_pipelines.operations.health import Health, process_health
+from pynomaly_pipelines.operations.cache import Cache, CacheSettings
+from pynomaly_pipelines.operations.health import Health
+from pynomaly_pipelines.operations.resilience import dependencies
+from pynomaly_pipelines.operations.telemetry.parts import Parts
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.resources.configurable import DataDocsResource, LakeResource, RegistryResource, resources
 from pynomaly_pipelines.resources.docs import DataDocs
@@ -18,6 +21,7 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.accounts.database import Database
 from pynomaly_pipelines.service.accounts.opening import open_database
 from pynomaly_pipelines.service.auth.parts import Auth
+from pynomaly_pipelines.service.keeping import Kept
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.scoring.champions import Champions
 from pynomaly_pipelines.service.scoring.work import Workers
@@ -38,7 +42,7 @@ class Service:
     @cached_property
     def health(self) -> Health:
         """The checks and the phase of this process."""
-        return process_health()
+        return Health()
 
     @cached_property
     def database(self) -> Database:
@@ -80,6 +84,27 @@ class Service:
             memory_mb=self.settings.model_memory_mb,
             most_rows=self.settings.score_rows,
         )
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Values that cost something, shared with other processes where there is a Redis."""
+        return Cache(CacheSettings.from_environment(self.project.settings))
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What reading routes work out."""
+        where = self.project.settings
+        return Kept(
+            self.cache,
+            seconds=self.settings.kept_seconds,
+            registry_seconds=self.settings.champion_poll_seconds,
+            place=(str(where.lake), str(where.registry), str(where.artifacts)),
+        )
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What it knows of the parts it depends on, as figures."""
+        return Parts(dependencies, self.cache.figures)
 
     @cached_property
     def workers(self) -> Workers:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import Annotated, TypeVar
 
+import msgspec
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -74,6 +75,17 @@ def wrong_cursor(cursor: str) -> BadRequest:
         rule="a cursor is `next` of the page before, asked for with the same filters and order",
         fix="leave `cursor` out to begin anew",
     )
+
+
+class _Ended(msgspec.Struct):
+    """What a page says of the one after it."""
+
+    next: str | None
+
+
+def next_of(body: bytes) -> str | None:
+    """The cursor in the JSON of a page; the rest is not looked at."""
+    return msgspec.json.decode(body, type=_Ended).next
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:

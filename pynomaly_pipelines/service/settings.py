@@ -146,6 +146,19 @@ class ServiceSettings(BaseSettings):
     champion_poll_seconds: Annotated[
         Seconds, Field(description="How often the registry is asked whether a champion moved.")
     ] = 5.0
+    warm_seconds: Annotated[
+        Seconds,
+        Field(description="The start waits so long for champions to be loaded; then it listens, not ready until then."),
+    ] = 10.0
+
+    kept_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long the cache keeps what reading routes work out, while tables and models are the same; "
+            "0: it keeps nothing.",
+        ),
+    ] = 600.0
 
     # How it ends.
     pre_stop_seconds: Annotated[

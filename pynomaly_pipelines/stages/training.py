@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pynomaly_pipelines.operations.cache import announce, tags
 from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.resources.registry import CANDIDATE_PREFIX, Registry, TrainedModel, Version
 from pynomaly_pipelines.resources.tables import Lake
@@ -231,6 +232,7 @@ def train(
         threshold = tags_of(rule, derive_or_fall_back(spec, rule, scorer, lake, window))
         made.append(registry.register(spec.name, _described(spec, scorer, rows, window, schema, seconds, threshold)))
     _point_candidates(spec, registry, made)
+    announce(tags.champion(spec.name))
     return tuple(made)
 
 

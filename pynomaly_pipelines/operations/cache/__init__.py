@@ -1,7 +1,7 @@
 """Values kept in Redis and in the process: by key, for a time, until a tag is invalidated."""
 
 from pynomaly_pipelines.operations.cache import tags
-from pynomaly_pipelines.operations.cache.announcing import announce
+from pynomaly_pipelines.operations.cache.announcing import announce, own_cache
 from pynomaly_pipelines.operations.cache.cache import Cache
 from pynomaly_pipelines.operations.cache.figures import CacheFigures
 from pynomaly_pipelines.operations.cache.generations import Generations, SqlGenerations
@@ -17,5 +17,6 @@ __all__ = [
     "announce",
     "connect",
     "connect_async",
+    "own_cache",
     "tags",
 ]

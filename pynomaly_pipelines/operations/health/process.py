@@ -54,6 +54,11 @@ class Health:
         self._checks.pop(name, None)
 
     @property
+    def checks(self) -> tuple[Check, ...]:
+        """All checks, in the order they were added."""
+        return tuple(self._checks.values())
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of all checks, in the order they were added."""
         return tuple(self._checks)

@@ -48,7 +48,8 @@ class Dependencies:
 
     def listen(self, listener: Listener) -> None:
         """Have it called at each change of a breaker's state, in the thread that caused it."""
-        self._listeners.append(listener)
+        if listener not in self._listeners:
+            self._listeners.append(listener)
 
     def breaker_figures(self) -> list[BreakerFigures]:
         """Of every breaker in use, by name."""

@@ -15,8 +15,19 @@ from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
 from pynomaly_pipelines.service.conditional import tag_of, unchanged
-from pynomaly_pipelines.service.context import TheService
-from pynomaly_pipelines.service.paging import Answer, Offset, Paged, decoded, encoded, link_next, no_query, wrong_cursor
+from pynomaly_pipelines.service.context import Service, TheService
+from pynomaly_pipelines.service.keeping import as_answer
+from pynomaly_pipelines.service.paging import (
+    Answer,
+    Offset,
+    Paged,
+    decoded,
+    encoded,
+    link_next,
+    next_of,
+    no_query,
+    wrong_cursor,
+)
 from pynomaly_pipelines.service.problems import problems
 from pynomaly_pipelines.stages.gate.verdict import Criterion, Verdict
 from pynomaly_pipelines.stages.promotion import champions
@@ -128,15 +139,18 @@ def list_models(
     _caller: Reader,
 ) -> Any:
     """The registered versions, the newest first, with aliases and what the gate said."""
-    service.specs.of(name)
-    versions = service.registry.versions(name)
-    if asked.cursor is not None:
-        versions = [version for version in versions if version.number < _number_of(asked.cursor, "models")]
+    spec = service.specs.of(name)
+    below = None if asked.cursor is None else _number_of(asked.cursor, "models")
+    body = service.kept.of_registry("models", spec, (asked,), lambda: _page(service, name, asked, below))
+    link_next(request, response, next_of(body))
+    return as_answer(request, response, body, tag_of(body))
+
+
+def _page(service: Service, name: str, asked: Paged, below: int | None) -> ModelPage:
+    versions = [one for one in service.registry.versions(name) if below is None or one.number < below]
     shown = versions[: asked.limit]
     more = encoded(Offset(after=str(shown[-1].number), digest="models")) if len(versions) > len(shown) else None
-    answer = ModelPage(items=tuple(ModelSummary(**_summary(one)) for one in shown), next=more)
-    link_next(request, response, more)
-    return unchanged(request, response, tag_of(answer.model_dump_json())) or answer
+    return ModelPage(items=tuple(ModelSummary(**_summary(one)) for one in shown), next=more)
 
 
 @router.get("/champion", summary="The champion", response_model=ModelSummary, dependencies=[Depends(no_query)])
@@ -167,18 +181,23 @@ def get_model(
     service: TheService, request: Request, response: Response, name: str, version: Number, _caller: Reader
 ) -> Any:
     """A version with its evaluation, the gate's verdict, its card and the names of its plots."""
-    service.specs.of(name)
+    spec = service.specs.of(name)
+    # Its tags and aliases are asked for each time; what was written once, with its run, is kept under them.
     found = version_of(service.registry, name, version)
-    answer = ModelDetail(
+    body = service.kept.of("model", spec, (found,), lambda: _detail(service.registry, found))
+    return as_answer(request, response, body, tag_of(body))
+
+
+def _detail(registry: Registry, found: Version) -> ModelDetail:
+    return ModelDetail(
         **_summary(found),
-        metrics=service.registry.metrics(found),
-        verdict=_verdict(service.registry, found),
-        card=service.registry.file(found, "model_card.md").decode("utf-8", "replace"),
-        plots=tuple(service.registry.plots(found)),
+        metrics=registry.metrics(found),
+        verdict=_verdict(registry, found),
+        card=registry.file(found, "model_card.md").decode("utf-8", "replace"),
+        plots=tuple(registry.plots(found)),
         code_version=found.tags.get("code_version", ""),
         trained_on=found.tags.get("partitions", ""),
     )
-    return unchanged(request, response, tag_of(answer.model_dump_json())) or answer
 
 
 @router.get(

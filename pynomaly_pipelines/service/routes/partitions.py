@@ -16,7 +16,19 @@ from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
 from pynomaly_pipelines.service.conditional import tag_of, unchanged
 from pynomaly_pipelines.service.context import Service, TheService
-from pynomaly_pipelines.service.paging import Answer, Offset, Paged, decoded, encoded, link_next, no_query, wrong_cursor
+from pynomaly_pipelines.service.figures import TABLES
+from pynomaly_pipelines.service.keeping import as_answer, versions
+from pynomaly_pipelines.service.paging import (
+    Answer,
+    Offset,
+    Paged,
+    decoded,
+    encoded,
+    link_next,
+    next_of,
+    no_query,
+    wrong_cursor,
+)
 from pynomaly_pipelines.service.routes.drift import Judgement, judgements
 from pynomaly_pipelines.service.specs import partition_of
 from pynomaly_pipelines.spec import PipelineSpec
@@ -114,6 +126,16 @@ def list_partitions(
 ) -> Any:
     """The partitions that left anything, with their states, rows, and what scored them."""
     spec = service.specs.of(name)
+    if asked.cursor is not None:
+        _place(asked)
+    # The tables first: what is written meanwhile is told under another key.
+    seen = versions(service.lake, name, (spec.incoming[-1], *TABLES))
+    body = service.kept.of("partitions", spec, (seen, asked), lambda: _page(service, spec, asked))
+    link_next(request, response, next_of(body))
+    return as_answer(request, response, body, tag_of(body))
+
+
+def _page(service: Service, spec: PipelineSpec, asked: ListedPartitions) -> PartitionPage:
     found = totals(spec, service.lake)
     keys = found.keys if asked.order == "oldest" else found.keys[::-1]
     if asked.cursor is not None:
@@ -128,9 +150,7 @@ def list_partitions(
             break
     items = tuple(_summary(one) for one in shown[: asked.limit])
     more = encoded(Offset(after=items[-1].key, digest=_digest(asked))) if len(shown) > asked.limit else None
-    answer = PartitionPage(items=items, next=more)
-    link_next(request, response, more)
-    return unchanged(request, response, tag_of(answer.model_dump_json())) or answer
+    return PartitionPage(items=items, next=more)
 
 
 @router.get("/{partition}", summary="One partition", response_model=PartitionDetail, dependencies=[Depends(no_query)])
@@ -183,10 +203,15 @@ def get_data_docs(
     return HTMLResponse(html, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
 
-def _after(keys: list[str], asked: ListedPartitions) -> list[str]:
+def _place(asked: ListedPartitions) -> Offset:
     place = decoded(asked.cursor or "", Offset)
     if place.digest != _digest(asked):
         raise wrong_cursor(asked.cursor or "")
+    return place
+
+
+def _after(keys: list[str], asked: ListedPartitions) -> list[str]:
+    place = _place(asked)
     return [key for key in keys if (key > place.after if asked.order == "oldest" else key < place.after)]
 
 

@@ -34,6 +34,13 @@ class Champion(Answer):
     threshold: float = Field(description="Rows that score more are anomalies.")
 
 
+class Registered(Answer):
+    """What the registry has of a pipeline."""
+
+    champion: Champion | None
+    models: int
+
+
 class Counts(Answer):
     """Rows of the pipeline's tables."""
 
@@ -130,7 +137,7 @@ def get_pipeline(
     found = PipelineDetail(
         **dict(summary),
         anomalies=figures_of(service, spec).anomalies,
-        models=len(service.registry.versions(name)),
+        models=_registered(service, spec).models,
         checks=tuple(_check(spec)),
         spec=_shown(spec),
     )
@@ -144,7 +151,6 @@ def champion_of(registry: Registry, pipeline: str) -> Version | None:
 
 def _summary(service: Service, spec: PipelineSpec) -> PipelineSummary:
     figures = figures_of(service, spec)
-    champion = champion_of(service.registry, spec.name)
     return PipelineSummary(
         name=spec.name,
         kind=spec.kind,
@@ -152,10 +158,21 @@ def _summary(service: Service, spec: PipelineSpec) -> PipelineSummary:
         owners=spec.owners,
         partition=spec.partition,
         schedule=spec.automation.schedule,
-        champion=None if champion is None else _champion(champion),
+        champion=_registered(service, spec).champion,
         counts=_counts(figures),
         freshness=_freshness(spec, figures),
     )
+
+
+def _registered(service: Service, spec: PipelineSpec) -> Registered:
+    def made() -> Registered:
+        champion = champion_of(service.registry, spec.name)
+        return Registered(
+            champion=None if champion is None else _champion(champion),
+            models=len(service.registry.versions(spec.name)),
+        )
+
+    return Registered.model_validate_json(service.kept.of_registry("registered", spec, (), made))
 
 
 def _champion(version: Version) -> Champion:

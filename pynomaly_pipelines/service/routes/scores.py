@@ -20,7 +20,17 @@ from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
 from pynomaly_pipelines.service.conditional import tag_of, unchanged
 from pynomaly_pipelines.service.context import Service, TheService
-from pynomaly_pipelines.service.paging import USUAL_PAGE, Answer, CursorText, Limit, StrictQuery, link_next, no_query
+from pynomaly_pipelines.service.keeping import as_answer
+from pynomaly_pipelines.service.paging import (
+    USUAL_PAGE,
+    Answer,
+    CursorText,
+    Limit,
+    StrictQuery,
+    link_next,
+    next_of,
+    no_query,
+)
 from pynomaly_pipelines.service.rows import (
     as_file,
     asked_for,
@@ -157,11 +167,15 @@ def list_scores(
     tag = tag_of(name, digest(spec), snapshot.version, wanted, asked.limit, asked.cursor)
     if (same := unchanged(request, response, tag)) is not None:
         return same
-    found = page(spec, snapshot, question, most=asked.limit, order=asked.order, after=place)
-    more = cursor_after(found, wanted)
-    link_next(request, response, more)
-    items = tuple(score_row(row) for row in found.rows.to_pylist())
-    return ScorePage(items=items, next=more, table_version=snapshot.version)
+
+    def made() -> ScorePage:
+        found = page(spec, snapshot, question, most=asked.limit, order=asked.order, after=place)
+        items = tuple(score_row(row) for row in found.rows.to_pylist())
+        return ScorePage(items=items, next=cursor_after(found, wanted), table_version=snapshot.version)
+
+    body = service.kept.of("scores", spec, (snapshot.version, wanted, asked.limit, asked.cursor), made)
+    link_next(request, response, next_of(body))
+    return as_answer(request, response, body, tag)
 
 
 @router.get("/export", summary="Scores as a file", response_class=StreamingResponse, responses=ROWS_AS_FILE)

@@ -11,6 +11,7 @@ from pynomaly_pipelines.service import bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import public, require
+from pynomaly_pipelines.service.context import TheService
 from pynomaly_pipelines.service.settings import ServiceSettings
 
 _TEXT: dict[int | str, dict[str, Any]] = {
@@ -28,12 +29,16 @@ def telemetry_router(settings: ServiceSettings) -> APIRouter:
     return router
 
 
-def read_metrics(_caller: Annotated[Caller, Depends(require(Permission.METRICS_READ))]) -> Response:
+def read_metrics(
+    service: TheService, _caller: Annotated[Caller, Depends(require(Permission.METRICS_READ))]
+) -> Response:
     """Counters, gauges and histograms of all workers together."""
+    service.parts.tell()
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 
 @public("the setting `metrics_access` is `open`")
-def read_open_metrics() -> Response:
+def read_open_metrics(service: TheService) -> Response:
     """Counters, gauges and histograms of all workers together."""
+    service.parts.tell()
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

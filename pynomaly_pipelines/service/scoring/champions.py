@@ -282,12 +282,11 @@ def _unforeseen(pipeline: str, error: Exception) -> RegistryError:
 
 @contextlib.asynccontextmanager
 async def following(service: Service) -> AsyncIterator[None]:
-    """Champions loaded before the first request, and followed until the end."""
+    """Champions followed until the end; they are loaded by the warming of `lifespan`."""
     champions = service.champions
-    # Of the process: another application of it, in tests, had its own champions.
-    service.health.remove(CHECK)
+    """Champions followed until the end; they are loaded by the warming of `lifespan`."""
+    champions = service.champions
     service.health.add(Check(CHECK, champions.check))
-    await champions.warm()
     task = asyncio.create_task(champions.follow())
     try:
         yield

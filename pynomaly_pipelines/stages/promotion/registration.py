@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pynomaly_pipelines.operations.cache import announce, tags
 from pynomaly_pipelines.operations.errors import DetectorError, RegistryError
 from pynomaly_pipelines.resources.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from pynomaly_pipelines.resources.tables import Lake
@@ -75,6 +76,7 @@ def register(spec: PipelineSpec, lake: Lake, registry: Registry, *, run_id: str 
         move = Move(BY_GATE, challenger.number, _number(champion), f"run {run_id}" if run_id else "", str(verdict))
         with moving(lake, spec.name, move, since):
             point_champion(registry, challenger, champion)
+    announce(tags.champion(spec.name))
     return RegistrationReport(registry.aliased(spec.name, CHAMPION), challenger, verdict)
 
 

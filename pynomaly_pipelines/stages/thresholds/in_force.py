@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pynomaly_pipelines.operations.cache import announce, tags
 from pynomaly_pipelines.operations.errors import NotEnoughData
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.resources.registry import Registry, Version
@@ -281,6 +282,7 @@ def _note(registry: Registry, version: Version, rule: Threshold, derived: Derive
     record = json.dumps(asdict(change), indent=2).encode()
     registry.log_files(version, "threshold", {f"{change.when.replace(':', '')}.json": record})
     registry.tag(version, {**tags_of(rule, derived), CHANGES: json.dumps(kept)})
+    announce(tags.champion(version.pipeline))
     return registry.version(version.pipeline, version.number)
 
 

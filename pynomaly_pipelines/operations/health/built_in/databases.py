@@ -52,9 +52,14 @@ def registry(tracking_uri: str, *, timeout_seconds: float) -> Callable[[], Findi
 
 
 def _sqlite(file: Path) -> Callable[[], Finding]:
+    was_there = False
+
     def check() -> Finding:
+        nonlocal was_there
         if not file.exists():
-            return ok(f"{file} will be made when it is first needed")
+            gone = failed(f"{file} was there, and is gone")
+            return gone if was_there else ok(f"{file} will be made when it is first needed")
+        was_there = True
         began = time.perf_counter()
         # Of the schema's table: opening alone does not read the file.
         connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
