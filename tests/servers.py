@@ -35,6 +35,20 @@ class Postgres:
 
     port: int
     password: str
+    pid: int
+
+    def hang(self) -> None:
+        """It and all who serve a connection answer nothing; connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `hang`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        for pid in (self.pid, *map(int, children)):
+            os.kill(pid, number)
 
     def url(self, database: str = "postgres") -> str:
         """Its SQLAlchemy URL."""
@@ -184,7 +198,7 @@ def postgres() -> Iterator[Postgres]:
     )
     try:
         _wait(port, process, folder / "log")
-        yield Postgres(port, password)
+        yield Postgres(port, password, process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def checked(service: Service) -> AsyncIterator[None]:
-    """Its checks are there from the start on, whether or not what they ask is."""
+    """Its checks are there from the start on, whether or not what they ask is; the database is let go at the end."""
     await asyncio.to_thread(_add, service)
-    yield
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(service.database.close)
 
 
 def _add(service: Service) -> None:

@@ -10,7 +10,6 @@ from pynomaly_pipelines.service.paging import Answer
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.states import anomalies_of, scored_of, totals
 
-
 TABLES = ("validated", "quarantine", "scores")
 """Besides the one that a pipeline's rows come in."""
 

@@ -1,8 +1,8 @@
 """What reading routes work out from tables and models -> kept while those are the same.
 
-Kept is what is the same for everybody: figures, pages, evaluations of one pipeline, each under a key of everything it was
-made from, versions of tables included. Who may read it is asked before, with every request; nothing that differs between
-callers is kept.
+Kept is what is the same for everybody: figures, pages, evaluations of one pipeline, each under a key of everything it
+was made from, versions of tables included. Who may read it is asked before, with every request; nothing that differs
+between callers is kept.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ class Kept:
         self._registry_seconds = min(seconds, registry_seconds)
         self._place = hashlib.blake2b("\n".join(place).encode(), digest_size=10).hexdigest()
 
-    def of(
-        self, kind: str, spec: PipelineSpec, made_from: Sequence[object], make: Callable[[], BaseModel]
-    ) -> bytes:
+    def of(self, kind: str, spec: PipelineSpec, made_from: Sequence[object], make: Callable[[], BaseModel]) -> bytes:
         """The JSON of what `make` makes, for everything that follows from `spec` and `made_from` alone."""
         return self._kept(kind, spec, made_from, make, self._seconds, tags.data(spec.name))
 

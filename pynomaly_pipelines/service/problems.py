@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pynomaly_pipelines.operations import errors
+from pynomaly_pipelines.operations.resilience import is_fault
 from pynomaly_pipelines.operations.telemetry import current
 
 MEDIA_TYPE = "application/problem+json"
@@ -122,7 +123,7 @@ def handle_problems(app: FastAPI) -> None:
     # Not `async`: they would be run in a thread otherwise, a hundred microseconds for each refusal.
     @app.exception_handler(errors.PynomalyError)
     async def of_the_tree(_request: Request, error: errors.PynomalyError) -> Response:
-        return answered(error)
+        return answered(away(error) if is_fault_behind(error) else error)
 
     @app.exception_handler(RequestValidationError)
     async def of_validation(_request: Request, error: RequestValidationError) -> Response:
@@ -163,6 +164,21 @@ def problem_of(error: errors.PynomalyError, fields: Sequence[FieldProblem] = ())
         fix=error.fix,
         trace_id=current.trace_id(),
         fields=tuple(fields),
+    )
+
+
+def is_fault_behind(error: errors.PynomalyError) -> bool:
+    """Whether what is told as the request's mistake came of a part that does not answer."""
+    return status_of(error) < 500 and error.__cause__ is not None and is_fault(error.__cause__)
+
+
+def away(error: Exception) -> errors.DependencyUnavailable:
+    """What is told where a library says that a server or file it needs is away; its own words stay in the log."""
+    told = error.problem if isinstance(error, errors.PynomalyError) else "a part that this needs does not answer"
+    return errors.DependencyUnavailable(
+        told,
+        rule="the registry, the lake and the databases answer",
+        fix="try again; GET /health tells those who run the service which part it is",
     )
 
 

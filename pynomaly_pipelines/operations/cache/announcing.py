@@ -9,13 +9,12 @@ from pynomaly_pipelines.operations.cache.settings import CacheSettings
 from pynomaly_pipelines.operations.settings import Settings
 
 _SQLITE = "sqlite:///"
-_own: Cache | None = None
+_own: list[Cache] = []
 
 
 def own_cache(cache: Cache | None) -> None:
     """Name the cache that this process reads, so that it learns of its own announcements at once; None: it has none."""
-    global _own
-    _own = cache
+    _own[:] = [] if cache is None else [cache]
 
 
 def announce(*tags: str) -> None:
@@ -26,9 +25,10 @@ def announce(*tags: str) -> None:
             fails then, and its repetition invalidates: readers must not be left with what is no longer true.
     """
     settings = CacheSettings.from_environment(Settings.from_environment())
-    if _own is not None and _own.settings.generations_url == settings.generations_url:
-        _own.invalidate(*tags)
-        return
+    for own in _own:
+        if own.settings.generations_url == settings.generations_url:
+            own.invalidate(*tags)
+            return
     file = settings.generations_url.removeprefix(_SQLITE)
     if file != settings.generations_url and not Path(file).exists():
         # The service makes it at its start, before it caches.

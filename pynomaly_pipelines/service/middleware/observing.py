@@ -11,11 +11,12 @@ from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pynomaly_pipelines.operations.errors import PynomalyError
+from pynomaly_pipelines.operations.resilience import is_fault
 from pynomaly_pipelines.operations.telemetry import logs
 from pynomaly_pipelines.operations.telemetry.current import Work, at_work
 from pynomaly_pipelines.operations.telemetry.metrics import IN_FLIGHT, HttpMetrics
 from pynomaly_pipelines.operations.telemetry.traces import Tracing, parent_of
-from pynomaly_pipelines.service.problems import answered, unforeseen
+from pynomaly_pipelines.service.problems import answered, away, unforeseen
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -86,7 +87,7 @@ class Observing:
             logs.log().error("request failed", exc_info=error, path=scope["path"])
             if status:
                 raise
-            await answered(unforeseen())(scope, receive, observed)
+            await answered(away(error) if is_fault(error) else unforeseen())(scope, receive, observed)
         finally:
             IN_FLIGHT.dec()
             self._record(scope, named, work, status, perf_counter() - started, span)

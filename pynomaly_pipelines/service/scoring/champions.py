@@ -126,6 +126,10 @@ class Champions:
     async def refresh(self, pipeline: str) -> None:
         """Follow the registry at once, after a promotion; nothing is raised where the new one can't be loaded."""
         self._absent.pop(pipeline, None)
+        under_way = self._loading.get(pipeline)
+        if under_way is not None:
+            # It may have looked before the promotion.
+            await asyncio.wait({under_way})
         with contextlib.suppress(PynomalyError, OSError):
             await asyncio.shield(self._load(pipeline))
 
@@ -282,8 +286,6 @@ def _unforeseen(pipeline: str, error: Exception) -> RegistryError:
 
 @contextlib.asynccontextmanager
 async def following(service: Service) -> AsyncIterator[None]:
-    """Champions followed until the end; they are loaded by the warming of `lifespan`."""
-    champions = service.champions
     """Champions followed until the end; they are loaded by the warming of `lifespan`."""
     champions = service.champions
     service.health.add(Check(CHECK, champions.check))
