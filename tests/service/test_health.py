@@ -148,7 +148,11 @@ def test_details_are_for_those_who_may_see_them(shop: Trained, tmp_path: Path) -
         assert nobody.get("/health").status_code == 401
 
 
-def test_a_registry_that_is_away_is_told_as_such(shop_copy: Trained, tmp_path: Path) -> None:
+def test_a_registry_that_is_away_is_told_as_such(
+    shop_copy: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `pynomaly serve` has it.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with client_of(app_of(shop_copy, tmp_path, Role.ADMIN, kept_seconds=0)) as client:
         service = client.app.state.service  # type: ignore[attr-defined]
         service.registry.tracking_uri = f"http://127.0.0.1:{free_port()}"

@@ -1,4 +1,4 @@
-"""What reading routes keep: the same answers as without, made once, for those alone who may read them, and never old."""
+"""What reading routes keep: the same answers as without, made once, for those who may read them, and never old."""
 
 from __future__ import annotations
 
@@ -159,4 +159,4 @@ def test_what_it_does_is_counted(shop: Trained, tmp_path: Path) -> None:
     assert more('pynomaly_kept_answers_total{kind="scores",outcome="kept"}') == 3
     assert more('pynomaly_cache_lookups_total{found="memory"}') == 3
     assert after["pynomaly_cache_bytes"] > 0
-    assert after['pynomaly_dependency_state{dependency="database"}'] == 0
+    assert after['pynomaly_dependency_state{dependency="database:generations"}'] == 0

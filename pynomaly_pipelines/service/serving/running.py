@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,8 @@ from pynomaly_pipelines.service.serving.server import DrainingServer
 from pynomaly_pipelines.service.serving.workers import Workers
 from pynomaly_pipelines.service.settings import ServiceSettings, read_settings
 
+MLFLOW = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""MLflow's client tries for minutes, longer than a request may take; the registry's breaker and the caller try again."""
 Say = Callable[[str], None]
 
 
@@ -43,6 +46,8 @@ def serve_here(
 ) -> int:
     """Serve in this process."""
     configure_logs(settings.log_level, settings.log_format)
+    for name, value in MLFLOW.items():
+        os.environ.setdefault(name, value)
     app = create_app(settings, project)
     config = uvicorn.Config(
         app,
