@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pynomaly_pipelines.resources.tables import Lake
     from pynomaly_pipelines.running import Outcome
     from pynomaly_pipelines.spec import PipelineSpec
+    from pynomaly_pipelines.stages.expectations.rejudging import Rejudging
     from pynomaly_pipelines.stages.expectations.releasing import Held
 
 
@@ -65,23 +66,22 @@ def release(
     doing it twice changes nothing. Who did it is kept with the runs and in the tables' history.
     """
     from pynomaly_pipelines.stages.expectations.acceptance import accept
-    from pynomaly_pipelines.stages.expectations.releasing import decide, held
+    from pynomaly_pipelines.stages.expectations.rejudging import ReleaseWish, rejudging
 
     project = Project.current()
     spec, lake = project.pipeline(pipeline), open_lake(project)
-    keys = list(held(spec, lake, _known(spec, partitions), expectation, 0).partitions)
-    if ids:
-        decision = decide(spec, lake, ids, reason=reason, by=_user(), partitions=keys)
-        accept(spec, lake, decision)
-        keys = sorted(set(decision.rows.values()))
-    if not keys:
+    wish = ReleaseWish(_known(spec, partitions), expectation, ids, reason, _user())
+    found = rejudging(spec, lake, project.settings.project, wish)
+    if found.decision.rows:
+        accept(spec, lake, found.decision)
+    if not found.partitions:
         click.echo(f"nothing of {pipeline} is in quarantine{f' for {expectation}' if expectation else ''}")
         return
-    _say(spec, lake, *_judge_again(project, spec, lake, keys, reason))
+    _say(spec, lake, *_judge_again(project, spec, lake, found, reason))
 
 
 def _judge_again(
-    project: Project, spec: PipelineSpec, lake: Lake, keys: Sequence[str], reason: str
+    project: Project, spec: PipelineSpec, lake: Lake, found: Rejudging, reason: str
 ) -> tuple[list[list[str]], Outcome, list[str]]:
     """Runs of the validation, and of scoring where rows changed: lines by partition, refusals, partitions scored."""
     from pynomaly_pipelines.pipeline import RELEASE_REASON, RELEASED_BY
@@ -90,12 +90,12 @@ def _judge_again(
     from pynomaly_pipelines.stages.expectations.releasing import changes, origins
 
     tags = {"pynomaly/trigger": "release", RELEASED_BY: _user(), **({RELEASE_REASON: reason} if reason else {})}
+    keys = found.partitions
     before = origins(spec, lake, keys)
     with progress() as bars:
         runner = Runner(project, spec, Bars(bars, spec.name), tags)
-        again = _to_read_again(project, spec, lake, keys)
-        outcome = runner.ingest(again)
-        judged = runner.validate([key for key in keys if key not in again])
+        outcome = runner.ingest(found.read_again)
+        judged = runner.validate(found.judged_again)
         outcome.refused |= judged.refused
         outcome.failed |= judged.failed
         made = changes(before, origins(spec, lake, keys))
@@ -106,16 +106,6 @@ def _judge_again(
     outcome.failed |= scored.failed if scored is not None else {}
     lines = [[key, f"{c.held:,}", f"{c.released:,}", f"{c.stay:,}", f"{c.added:,}"] for key, c in made.items()]
     return lines, outcome, to_score if scored is not None else []
-
-
-def _to_read_again(project: Project, spec: PipelineSpec, lake: Lake, keys: Sequence[str]) -> list[str]:
-    """Partitions with rows that could not be read as what they should be, and whose data is still there."""
-    from pynomaly_pipelines.stages.expectations.releasing import unread_partitions
-    from pynomaly_pipelines.stages.sources import landing
-
-    unread = unread_partitions(spec, lake, keys)
-    there = set(landing.available(spec, lake, project.settings.project)) if unread else set()
-    return [key for key in unread if key in there]
 
 
 def _say(spec: PipelineSpec, lake: Lake, lines: list[list[str]], outcome: Outcome, scored: list[str]) -> None:

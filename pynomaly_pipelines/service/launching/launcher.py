@@ -59,6 +59,8 @@ class Order:
     """Its place in a batch."""
     tags: dict[str, str] = field(default_factory=dict)
     """More tags for its runs: request and trace."""
+    needs: Permission = Permission.RUNS_LAUNCH
+    """What the caller must hold: a release needs its own permission, and no other."""
 
 
 class Launcher:
@@ -85,7 +87,7 @@ class Launcher:
             DagsterUnreachable, DagsterError: Dagster did not do it, or not all of it.
         """
         spec = await asyncio.to_thread(self._pipeline, order.pipeline)
-        demand(order.caller, Permission.RUNS_LAUNCH, order.pipeline)
+        demand(order.caller, order.needs, order.pipeline)
         self._check_priority(order)
         planned = await asyncio.to_thread(plan, spec, order.asked, self._settings)
         there = await self._there(ticket, order) if ticket.resumed else {}

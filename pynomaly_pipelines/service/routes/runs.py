@@ -22,8 +22,8 @@ from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
 from pynomaly_pipelines.service.audit.actions import Action
-from pynomaly_pipelines.service.audit.entries import Actor, Detail
-from pynomaly_pipelines.service.audit.log import record
+from pynomaly_pipelines.service.audit.entries import Detail
+from pynomaly_pipelines.service.audit.telling import tell
 from pynomaly_pipelines.service.context import Service, TheService
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.launching.idempotency import HEADER, Answer, fingerprint, parse_key
@@ -52,7 +52,7 @@ Reader = Annotated[Caller, Depends(require(Permission.RUNS_READ, somewhere=True)
 Canceller = Annotated[Caller, Depends(require(Permission.RUNS_CANCEL, somewhere=True))]
 LauncherHere = Annotated[Caller, Depends(require(Permission.RUNS_LAUNCH))]
 LauncherSomewhere = Annotated[Caller, Depends(require(Permission.RUNS_LAUNCH, somewhere=True))]
-Key = Annotated[
+IdempotencyKey = Annotated[
     str | None,
     Header(
         alias=HEADER,
@@ -63,7 +63,7 @@ Key = Annotated[
 ]
 RunId = Annotated[str, Path(alias="id", max_length=100, description="Id of a run.")]
 PipelineName = Annotated[str, Path(max_length=200, description="Name of a pipeline.")]
-_ACCEPTED = {
+ACCEPTED = {
     "description": "The runs are in the queue.",
     "headers": {
         "Location": {"description": "The run, or the runs of the launch.", "schema": {"type": "string"}},
@@ -73,15 +73,18 @@ _ACCEPTED = {
         },
     },
 }
-_LAUNCHING = problems(404, Conflict, TooManyRequests, JobUnknown, DagsterUnreachable, LocationNotLoaded)
+LAUNCHING = problems(404, Conflict, TooManyRequests, JobUnknown, DagsterUnreachable, LocationNotLoaded)
 _READING = problems(DagsterUnreachable)
 
 
-@router.post(
-    "/pipelines/{name}/runs", status_code=202, response_model=Launched, responses={202: _ACCEPTED, **_LAUNCHING}
-)
+@router.post("/pipelines/{name}/runs", status_code=202, response_model=Launched, responses={202: ACCEPTED, **LAUNCHING})
 async def launch_runs(
-    service: TheService, request: Request, name: PipelineName, asked: Launch, caller: LauncherHere, key: Key = None
+    service: TheService,
+    request: Request,
+    name: PipelineName,
+    asked: Launch,
+    caller: LauncherHere,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Launch a part of a pipeline.
 
@@ -89,12 +92,12 @@ async def launch_runs(
     """
 
     async def work(ticket: Ticket) -> Answer:
-        launched = await service.runs.launcher.launch(Order(name, asked, caller, tags=_tags()), ticket)
-        await _launched(service, request, caller, launched)
+        launched = await service.runs.launcher.launch(Order(name, asked, caller, tags=request_tags()), ticket)
+        await tell_launched(service, request, caller, launched)
         here = launched.runs[0].links.self if len(launched.runs) == 1 else f"/v1/runs?launch={launched.launch}"
         return Answer(202, launched.model_dump(mode="json"), here)
 
-    return await _once(service.runs, request, caller, key, asked.model_dump(mode="json"), work)
+    return await once(service.runs, request, caller, key, asked.model_dump(mode="json"), work)
 
 
 @router.post(
@@ -102,31 +105,31 @@ async def launch_runs(
     status_code=202,
     response_model=BatchView,
     responses={
-        202: _ACCEPTED,
+        202: ACCEPTED,
         207: {"description": "Some were launched and some were not: each says which.", "model": BatchView},
         **problems(Conflict),
     },
 )
 async def launch_batch(
-    service: TheService, request: Request, asked: Batch, caller: LauncherSomewhere, key: Key = None
+    service: TheService, request: Request, asked: Batch, caller: LauncherSomewhere, key: IdempotencyKey = None
 ) -> Response:
     """Launch parts of several pipelines; each succeeds or fails for itself."""
 
     async def work(ticket: Ticket) -> Answer:
         items = [
-            await _item(service.runs, Order(item.pipeline, _launch_of(item), caller, number, _tags()), ticket)
+            await _item(service.runs, Order(item.pipeline, _launch_of(item), caller, number, request_tags()), ticket)
             for number, item in enumerate(asked.launches)
         ]
         for item in items:
             if item.launched is not None:
-                await _launched(service, request, caller, item.launched)
+                await tell_launched(service, request, caller, item.launched)
         view = BatchView(launches=tuple(items))
         good = all(item.launched is not None for item in items)
         settled = all(item.status < 500 for item in items)
         here = f"/v1/runs?launch={ticket.launch}"
         return Answer(202 if good else 207, view.model_dump(mode="json"), here, final=settled)
 
-    return await _once(service.runs, request, caller, key, asked.model_dump(mode="json"), work)
+    return await once(service.runs, request, caller, key, asked.model_dump(mode="json"), work)
 
 
 @router.get("/runs", responses=_READING)
@@ -207,7 +210,8 @@ async def cancel_run(
     """Cancel a run that waits or runs. Asking twice is asking once."""
     done = await service.runs.reader.cancel(caller, run_id, force=force)
     if done.told == "now":
-        await _audited(service, request, caller, Action.RUN_CANCELLED, f"run:{run_id}", {"force": force})
+        entry = (Action.RUN_CANCELLED, f"run:{run_id}", {"force": force})
+        await asyncio.to_thread(tell, service, request, caller, *entry)
     status = 200 if done.state is RunState.CANCELED else 202
     return JSONResponse(done.model_dump(mode="json"), status_code=status)
 
@@ -218,23 +222,11 @@ async def get_queue(service: TheService) -> QueueView:
     return await queue_view(service.runs.client)
 
 
-async def _launched(service: Service, request: Request, caller: Caller, found: Launched) -> None:
+async def tell_launched(service: Service, request: Request, caller: Caller, found: Launched) -> None:
+    """The audit log's entry of a launch."""
     details: dict[str, Detail] = {"launch": found.launch, "part": found.part, "runs": len(found.runs)}
-    await _audited(service, request, caller, Action.RUN_LAUNCHED, f"pipeline:{found.pipeline}", details)
-
-
-async def _audited(
-    service: Service, request: Request, caller: Caller, action: Action, subject: str, details: dict[str, Detail]
-) -> None:
-    work = current()
-    address = request.client.host if request.client else ""
-    actor = Actor(caller.account, caller.name, address, work.request_id if work else "")
-
-    def write() -> None:
-        with service.database.writing() as session:
-            record(session, actor=actor, action=action, subject=subject, details=details)
-
-    await asyncio.to_thread(write)
+    subject = f"pipeline:{found.pipeline}"
+    await asyncio.to_thread(tell, service, request, caller, Action.RUN_LAUNCHED, subject, details)
 
 
 def _launch_of(item: Any) -> Launch:
@@ -248,7 +240,8 @@ async def _item(runs: Runs, order: Order, ticket: Ticket) -> BatchItemView:
         return BatchItemView(status=status_of(error), problem=problem_of(error))
 
 
-async def _once(runs: Runs, request: Request, caller: Caller, key: str | None, body: Any, work: Any) -> Response:
+async def once(runs: Runs, request: Request, caller: Caller, key: str | None, body: Any, work: Any) -> Response:
+    """The answer of `work`, or the one that the same request with the same key was given before."""
     mark = fingerprint(request.method, request.url.path, body)
     answer = await runs.launcher.once(caller.account, parse_key(key), mark, work)
     headers = {"Location": answer.location} if answer.location else {}
@@ -257,7 +250,7 @@ async def _once(runs: Runs, request: Request, caller: Caller, key: str | None, b
     return JSONResponse(answer.body, status_code=answer.status, headers=headers)
 
 
-def _tags() -> dict[str, str]:
+def request_tags() -> dict[str, str]:
     """The request a run came from, so that logs and traces lead from one to the other."""
     work = current()
     if work is None:

@@ -85,3 +85,13 @@ def accepted_ids(spec: PipelineSpec, lake: Lake, partitions: Sequence[str]) -> C
         return frozenset()
     rows = lake.read(spec.name, ACCEPTED, partitions=partitions, columns=[ROW_ID])
     return frozenset(rows[ROW_ID].to_pylist())
+
+
+def accepted_rows(spec: PipelineSpec, lake: Lake, ids: Collection[str]) -> dict[str, str]:
+    """Of these rows, those that were let through before: row id -> partition."""
+    if not lake.exists(spec.name, ACCEPTED):
+        return {}
+    rows = lake.read(spec.name, ACCEPTED, columns=[ROW_ID, PARTITION])
+    wanted = frozenset(ids)
+    pairs = zip(rows[ROW_ID].to_pylist(), rows[PARTITION].to_pylist(), strict=True)
+    return {row: key for row, key in pairs if row in wanted}

@@ -21,7 +21,7 @@ Till = Callable[[Role], TestClient]
 
 
 @pytest.fixture
-def till(serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Till:
+def zone(serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zone:
     """Two days of orders: three rows of the first and one of the second are held."""
     monkeypatch.setenv("PYNOMALY_LAKE", str(tmp_path / "lake"))
     attributes = {
@@ -42,6 +42,11 @@ def till(serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> T
         zone.drop(f"{day}.csv", "\n".join(["at,item,amount", *(f"{day} 10:00,{line}" for line in lines)]) + "\n")
         zone.ingest(day)
         zone.validate(day)
+    return zone
+
+
+@pytest.fixture
+def till(serving: Serving, zone: Zone) -> Till:
     return lambda role: serving(None, role)
 
 
