@@ -43,6 +43,8 @@ class Action(StrEnum):
     QUARANTINE_RELEASED = "quarantine.released"
     SCORES_EXPORTED = "scores.exported"
     QUARANTINE_EXPORTED = "quarantine.exported"
+    EXCLUSION_ADDED = "exclusion.added"
+    EXCLUSION_REMOVED = "exclusion.removed"
     INCIDENT_CHANGED = "incident.changed"
     FEEDBACK_GIVEN = "feedback.given"
     AUDIT_EXPORTED = "audit.exported"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from pynomaly_pipelines.operations.errors import NotFound
-from pynomaly_pipelines.service import bodies
+from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
@@ -64,21 +64,24 @@ def list_exclusions(service: TheService, name: str, _caller: Reader) -> Any:
 @router.post(
     "", status_code=201, summary="Add an exclusion", response_model=ExclusionTold, dependencies=[Depends(no_query)]
 )
-def add_exclusion(service: TheService, name: str, asked: ExclusionAsked, caller: Decider) -> Any:
+def add_exclusion(service: TheService, request: Request, name: str, asked: ExclusionAsked, caller: Decider) -> Any:
     """Leave a known incident out of every later training; asking twice leaves it out once."""
     spec = service.specs.of(name)
     start, end = (moment.astimezone(UTC) for moment in (asked.start, asked.end))
     made = exclusions.Exclusion(start, end, dict(asked.where), asked.reason, caller.name, "manual")
     exclusions.add(spec, service.lake, [made])
+    details = {"id": made.id, "start": start.isoformat(), "end": end.isoformat(), "reason": asked.reason}
+    audit.note(service, request, caller, audit.Action.EXCLUSION_ADDED, f"pipeline:{name}", **details)
     return _told(next(one for one in exclusions.read(spec, service.lake) if one.id == made.id))
 
 
 @router.delete("/{exclusion}", status_code=204, summary="Remove an exclusion", dependencies=[Depends(no_query)])
 def remove_exclusion(
     service: TheService,
+    request: Request,
     name: str,
     exclusion: Annotated[str, Path(max_length=64, description="Its `id`.")],
-    _caller: Decider,
+    caller: Decider,
 ) -> None:
     """Learn from these rows again. What stands in the YAML or in the events file is changed there."""
     spec = service.specs.of(name)
@@ -89,6 +92,7 @@ def remove_exclusion(
             fix=f"GET /v1/pipelines/{name}/exclusions lists them",
         )
     exclusions.remove(spec, service.lake, [exclusion])
+    audit.note(service, request, caller, audit.Action.EXCLUSION_REMOVED, f"pipeline:{name}", id=exclusion)
 
 
 def _told(one: exclusions.Exclusion) -> ExclusionTold:

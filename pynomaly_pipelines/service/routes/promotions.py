@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -13,6 +15,7 @@ from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
+from pynomaly_pipelines.service.audit.entries import Detail
 from pynomaly_pipelines.service.conditional import matches
 from pynomaly_pipelines.service.context import Service, TheService
 from pynomaly_pipelines.service.paging import Answer, StrictQuery, no_query
@@ -106,10 +109,11 @@ def promote_model(
             fix="give `reason`",
         )
     version_of(service.registry, name, version)
-    _refuse_stale(service, name, if_match)
-    before = registration.promote(
-        spec, service.lake, service.registry, version, Trace(caller.name, asked.reason), forced=asked.force
-    )
+    with _refusals_noted(service, request, caller, name, version=version, reason=asked.reason, forced=asked.force):
+        _refuse_stale(service, name, if_match)
+        before = registration.promote(
+            spec, service.lake, service.registry, version, Trace(caller.name, asked.reason), forced=asked.force
+        )
     former = None if before is None else before.number
     audit.note(
         service, request, caller, audit.Action.MODEL_PROMOTED, f"pipeline:{name}",
@@ -138,13 +142,27 @@ def rollback_model(
     The version taken back is not promoted again by itself.
     """
     spec = service.specs.of(name)
-    _refuse_stale(service, name, if_match)
-    lost, back = registration.rollback(spec, service.lake, service.registry, Trace(caller.name, asked.reason), asked.to)
+    with _refusals_noted(service, request, caller, name, to=asked.to, reason=asked.reason):
+        _refuse_stale(service, name, if_match)
+        lost, back = registration.rollback(
+            spec, service.lake, service.registry, Trace(caller.name, asked.reason), asked.to
+        )
     audit.note(
         service, request, caller, audit.Action.MODEL_ROLLED_BACK, f"pipeline:{name}",
         before=lost.number, version=back.number, reason=asked.reason,
     )  # fmt: skip
     return _moved(service, spec, lost.number, caller)
+
+
+@contextmanager
+def _refusals_noted(service: Service, request: Request, caller: Caller, name: str, **entry: Detail) -> Iterator[None]:
+    """A move that was asked for and refused has its entry, too: who tried to pass the gate is worth knowing."""
+    try:
+        yield
+    except (RegistryError, PreconditionFailed) as error:
+        action, why = audit.Action.MODEL_REFUSED, {"code": error.code, "why": error.problem}
+        audit.note(service, request, caller, action, f"pipeline:{name}", **entry, **why)
+        raise
 
 
 def _refuse_stale(service: Service, name: str, if_match: str | None) -> None:

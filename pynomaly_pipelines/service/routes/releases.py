@@ -10,13 +10,11 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from pynomaly_pipelines.operations.errors import Unprocessable
 from pynomaly_pipelines.pipeline import RELEASE_REASON, RELEASED_BY
-from pynomaly_pipelines.service import bodies
+from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
-from pynomaly_pipelines.service.audit.actions import Action
 from pynomaly_pipelines.service.audit.entries import Detail
-from pynomaly_pipelines.service.audit.telling import tell
 from pynomaly_pipelines.service.context import Service, TheService
 from pynomaly_pipelines.service.launching import idempotency
 from pynomaly_pipelines.service.launching.launcher import Order, Ticket
@@ -149,7 +147,7 @@ def _write_down(
         "accepted_rows": len(found.decision.rows),
         "reason": asked.reason,
     }
-    tell(service, request, caller, Action.QUARANTINE_RELEASED, f"pipeline:{spec.name}", details)
+    audit.note(service, request, caller, audit.Action.QUARANTINE_RELEASED, f"pipeline:{spec.name}", **details)
 
 
 def _launches(found: Rejudging) -> list[Launch]:

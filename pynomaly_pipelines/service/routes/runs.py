@@ -17,13 +17,11 @@ from pynomaly_pipelines.operations.errors import (
     TooManyRequests,
 )
 from pynomaly_pipelines.operations.telemetry.current import current
-from pynomaly_pipelines.service import bodies
+from pynomaly_pipelines.service import audit, bodies
 from pynomaly_pipelines.service.access.caller import Caller
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.access.requirements import require
-from pynomaly_pipelines.service.audit.actions import Action
 from pynomaly_pipelines.service.audit.entries import Detail
-from pynomaly_pipelines.service.audit.telling import tell
 from pynomaly_pipelines.service.context import Service, TheService
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.launching.idempotency import HEADER, Answer, fingerprint, parse_key
@@ -210,8 +208,8 @@ async def cancel_run(
     """Cancel a run that waits or runs. Asking twice is asking once."""
     done = await service.runs.reader.cancel(caller, run_id, force=force)
     if done.told == "now":
-        entry = (Action.RUN_CANCELLED, f"run:{run_id}", {"force": force})
-        await asyncio.to_thread(tell, service, request, caller, *entry)
+        action, subject = audit.Action.RUN_CANCELLED, f"run:{run_id}"
+        await asyncio.to_thread(audit.note, service, request, caller, action, subject, force=force)
     status = 200 if done.state is RunState.CANCELED else 202
     return JSONResponse(done.model_dump(mode="json"), status_code=status)
 
@@ -226,7 +224,8 @@ async def tell_launched(service: Service, request: Request, caller: Caller, foun
     """The audit log's entry of a launch."""
     details: dict[str, Detail] = {"launch": found.launch, "part": found.part, "runs": len(found.runs)}
     subject = f"pipeline:{found.pipeline}"
-    await asyncio.to_thread(tell, service, request, caller, Action.RUN_LAUNCHED, subject, details)
+    action = audit.Action.RUN_LAUNCHED
+    await asyncio.to_thread(audit.note, service, request, caller, action, subject, **details)
 
 
 def _launch_of(item: Any) -> Launch:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from fastapi.testclient import TestClient
 
 from pynomaly_pipelines.service.access.permissions import Permission, Role
-from pynomaly_pipelines.service.audit.log import everything
 from pynomaly_pipelines.stages.expectations.acceptance import ACCEPTED
+from tests.service.audited import entries
 from tests.service.dagster_webserver import Launches
 from tests.service.routes.test_quarantine import DAYS, HELD, Till, till, zone
 from tests.service.stocked import Serving
@@ -31,12 +28,6 @@ def client(till: Till, dagster: Launches) -> TestClient:
     client = till(Role.ADMIN)
     dagster.behind(client)
     return client
-
-
-def entries(client: TestClient, action: str) -> list[dict[str, Any]]:
-    with client.app.state.service.database.reading() as session:  # type: ignore[attr-defined]
-        found = [entry for entry, _ in everything(session) if entry.action == action]
-    return [{"by": e.name, "subject": e.subject, **json.loads(e.details)} for e in found]
 
 
 def test_what_could_not_be_read_is_read_again_the_rest_judged(client: TestClient, dagster: Launches) -> None:
@@ -85,6 +76,7 @@ def test_rows_are_let_through_by_name_with_a_reason(client: TestClient, dagster:
     assert entries(client, "quarantine.released") == [
         {
             "by": "the-admin",
+            "action": "quarantine.released",
             "subject": "pipeline:shop",
             "partitions": 1,
             "first": DAYS[1],
