@@ -38,6 +38,9 @@ class Settings:
     secrets. Default: `environment`."""
     live: bool
     """PYNOMALY_LIVE=1: schedules and sensors start switched on."""
+    public_url: str = "http://127.0.0.1:3000"
+    """PYNOMALY_PUBLIC_URL: address at which people reach Dagster's UI, for links in notifications. Default:
+    `http://127.0.0.1:3000`."""
     heartbeat_seconds: float = 15.0
     """PYNOMALY_HEARTBEAT_SECONDS: how often a run at work shows that it is alive. Default: 15. One that was silent for
     six times as long is taken for dead; all processes must agree on it."""
@@ -60,6 +63,7 @@ class Settings:
             dagster_home=Path(env["DAGSTER_HOME"]) if "DAGSTER_HOME" in env else None,
             secrets=env.get("PYNOMALY_SECRETS", "") or "environment",
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
+            public_url=env.get("PYNOMALY_PUBLIC_URL", "http://127.0.0.1:3000").rstrip("/"),
             heartbeat_seconds=_seconds(env, "PYNOMALY_HEARTBEAT_SECONDS", 15.0),
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from pynomaly_pipelines.automation.alerts import build_alerts
 from pynomaly_pipelines.automation.arrivals import build_arrivals
 from pynomaly_pipelines.automation.drift import build_drift, watched
 from pynomaly_pipelines.automation.feedback import build_feedback
@@ -76,6 +77,8 @@ def sensors(spec: PipelineSpec, *, live: bool) -> Iterator[dg.SensorDefinition]:
     if spec.automation.retrain_verdicts is not None and has_incidents(spec):
         yield build_feedback(spec, TRAINED, live=live)
     yield build_reruns(spec, live=live)
+    if spec.notify is not None:
+        yield build_alerts(spec, live=live)
 
 
 def status(live: bool, kind: Any) -> Any:

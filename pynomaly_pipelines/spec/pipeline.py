@@ -15,6 +15,7 @@ from pynomaly_pipelines.spec.automation import Automation
 from pynomaly_pipelines.spec.contract import Contract
 from pynomaly_pipelines.spec.drift import Drift
 from pynomaly_pipelines.spec.incidents import GAP_HOURS, Incidents
+from pynomaly_pipelines.spec.notifications import FRESH_HOURS, Notify
 from pynomaly_pipelines.spec.source import Source
 from pynomaly_pipelines.spec.strict import Broken, Strict
 from pynomaly_pipelines.spec.threshold import Threshold
@@ -98,6 +99,8 @@ class PipelineSpec(Strict):
     """When new data counts as different from what the champion was trained on."""
     incidents: Incidents = Incidents()
     """Which anomalies belong together, and which of them people are told of."""
+    notify: Notify | None = None
+    """Who is told of incidents and failures; by default nobody."""
     automation: Automation = Automation()
     """What happens without a hand on it."""
     reasons: Annotated[int, Field(ge=1, le=10)] = 3
@@ -116,6 +119,7 @@ class PipelineSpec(Strict):
             "`labels.events`": self.labels is not None and self.labels.events is not None,
             "`training.exclude`": bool(self.training.exclude),
             "`threshold.budget`": self.threshold.budget is not None,
+            "`notify.about: incidents`": self.notify is not None and "incidents" in self.notify.about,
         }
         for what in (what for what, there in needs.items() if there and self.time is None):
             raise Broken(
@@ -193,6 +197,12 @@ class PipelineSpec(Strict):
     def incident_gap(self) -> timedelta:
         """How far apart the anomalies of one incident may be."""
         return timedelta(hours=self.incidents.gap_hours or GAP_HOURS[self.partition])
+
+    @property
+    def fresh(self) -> timedelta:
+        """How long before the latest scored data an incident may end for people to be told of it."""
+        own = None if self.notify is None else self.notify.fresh_hours
+        return timedelta(hours=own or FRESH_HOURS[self.partition])
 
     @property
     def incoming(self) -> tuple[str, ...]:

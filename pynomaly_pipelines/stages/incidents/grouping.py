@@ -64,15 +64,21 @@ def sides(reasons: Sequence[Mapping[str, Any]] | None) -> set[str]:
     )
 
 
+def usual_range(text: str) -> tuple[float, float] | None:
+    """The numbers between which a value is usual, as a reason tells it; None where it tells of something else."""
+    found = _RANGE.match(text)
+    return None if found is None else (float(found.group(1)), float(found.group(2)))
+
+
 def _side(reason: Mapping[str, Any]) -> Iterator[str]:
-    usual = _RANGE.match(str(reason["usual"]))
+    usual = usual_range(str(reason["usual"]))
     try:
         value = float(reason["value"])
     except ValueError:
         return
-    if usual is not None and value > float(usual.group(2)):
+    if usual is not None and value > usual[1]:
         yield HIGH
-    if usual is not None and value < float(usual.group(1)):
+    if usual is not None and value < usual[0]:
         yield LOW
 
 

@@ -1,0 +1,1 @@
+"""Open incidents -> what each receiver is told, once."""

@@ -1,0 +1,24 @@
+"""A receiver's rhythm -> whether it is its time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pynomaly_pipelines.spec import PipelineSpec
+
+
+def last_slot(spec: PipelineSpec, now: datetime) -> datetime:
+    """The latest time, up to now, at which news are sent: now, the full hour, or `digest_at` of the pipeline's zone."""
+    assert spec.notify is not None
+    if spec.notify.digest == "immediate":
+        return now
+    if spec.notify.digest == "hourly":
+        return now.replace(minute=0, second=0, microsecond=0)
+    zone = ZoneInfo(spec.timezone)
+    today = now.astimezone(zone).date()
+    slot = datetime.combine(today, spec.notify.digest_at, zone).astimezone(now.tzinfo)
+    if slot <= now:
+        return slot
+    # By the calendar: a day with a change of the clock has 23 or 25 hours.
+    return datetime.combine(today - timedelta(days=1), spec.notify.digest_at, zone).astimezone(now.tzinfo)
