@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from pynomaly_pipelines.detection import scorer as scorers
 from pynomaly_pipelines.detection.columns import Column
-from pynomaly_pipelines.detection.explanation import Assessment
+from pynomaly_pipelines.detection.explanation import Assessment, Scores
 from pynomaly_pipelines.detection.records import RecordScorer
 from pynomaly_pipelines.resources.registry import CHALLENGER, Registry, TrainedModel, Version
 from pynomaly_pipelines.resources.tables import Lake
@@ -49,13 +49,17 @@ class Spoilt(scorers.Scorer):
         return self.inner.rows_fitted
 
     def score(self, frame: pd.DataFrame) -> np.ndarray:
-        return self.assess(frame).score
+        return self.scores(frame).score
 
     def raw_score(self, frame: pd.DataFrame) -> np.ndarray:
         return self.inner.raw_score(frame)
 
     def assess(self, frame: pd.DataFrame, top: int = 3) -> Assessment:
         found = self.inner.assess(frame, top)
+        return replace(found, score=self.spoil(found.score, frame))
+
+    def scores(self, frame: pd.DataFrame) -> Scores:
+        found = self.inner.scores(frame)
         return replace(found, score=self.spoil(found.score, frame))
 
     def spoil(self, scores: np.ndarray, frame: pd.DataFrame) -> np.ndarray:

@@ -95,8 +95,9 @@ class Stack:
             self._stop_all(say)
 
     def _run(self, say: Callable[[str], None]) -> int:
-        # The others connect to the code server at their start.
-        for group in (self.services[:1], self.services[1:]):
+        # The others connect to the code server at their start, and open the registry: MLflow has to be alone while it
+        # brings a new one to its schema.
+        for group in (self.services[:2], self.services[2:]):
             for service in group:
                 service.start(self._project.settings.project, self._environment)
             if not self._wait(group, say):

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
-_SHORTEST = 4
-"""A shorter value is no secret, and blotting it out would make every text unreadable."""
+_SHORTEST = 8
+"""A shorter value is no secret, and blotting it out would make texts unreadable: `test`, `admin`, `root`."""
 _MOST = 512
 """Values remembered; credentials that rotate would otherwise fill memory. The oldest are long invalid."""
 _URL_PASSWORD = re.compile(r"([a-zA-Z][\w+.-]*://[^\s:/?#@]*:)[^\s/@]+@")

@@ -24,8 +24,8 @@ def test_a_value_known_is_blotted_out() -> None:
 
 def test_of_two_values_the_longer_goes_first() -> None:
     remember("tower-of-salt")
-    remember("tower")
-    assert redact("tower-of-salt and tower") == "*** and ***"
+    remember("tower-of")
+    assert redact("tower-of-salt and tower-of") == "*** and ***"
 
 
 def test_the_password_of_a_url_in_every_form_it_is_written() -> None:
@@ -58,7 +58,7 @@ def test_lines_of_a_pem_file() -> None:
     assert redact(f"bad line {line}") == "bad line ***"
 
 
-def test_a_value_of_three_letters_is_no_secret() -> None:
+def test_a_short_value_is_no_secret() -> None:
     remember("abc")
     assert redact("abcdef") == "abcdef"
 
