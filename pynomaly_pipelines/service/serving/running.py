@@ -19,7 +19,7 @@ from pynomaly_pipelines.service.serving.workers import Workers
 from pynomaly_pipelines.service.settings import ServiceSettings, read_settings
 
 MLFLOW = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""MLflow's client tries for minutes, longer than a request may take; the registry's breaker and the caller try again."""
+"""MLflow's client tries for minutes, longer than a request may take; the breaker and the caller try again."""
 Say = Callable[[str], None]
 
 
