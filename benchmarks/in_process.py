@@ -25,21 +25,27 @@ def application() -> Any:
     """The application of the project of this process, with one account."""
     from pynomaly_pipelines.operations.telemetry.logs import configure_logs
     from pynomaly_pipelines.project import Project
-    from pynomaly_pipelines.service.access.permissions import Role
-    from pynomaly_pipelines.service.accounts import management
     from pynomaly_pipelines.service.app import create_app
-    from pynomaly_pipelines.service.audit.actions import Action
-    from pynomaly_pipelines.service.audit.entries import Actor
     from pynomaly_pipelines.service.settings import ServiceSettings
 
     configure_logs("info", "json")
     app = create_app(ServiceSettings(rate_score="100000000/60", otlp_url=OTLP), Project.current())
-    auth, actor = app.state.service.auth, Actor.system("benchmark")
+    make_account(app.state.service.auth)
+    return app
+
+
+def make_account(auth: Any) -> None:
+    """The one account that asks."""
+    from pynomaly_pipelines.service.access.permissions import Role
+    from pynomaly_pipelines.service.accounts import management
+    from pynomaly_pipelines.service.audit.actions import Action
+    from pynomaly_pipelines.service.audit.entries import Actor
+
+    actor = Actor.system("benchmark")
     with auth.database.writing() as session:
         account = management.create(session, actor, NAME, Role.USER, all_pipelines=True, at=auth.now())
         stored = auth.passwords.hash(PASSWORD)
         management.set_password(session, actor, account, stored, Action.LOGIN_CHANGED, auth.now())
-    return app
 
 
 async def ask(app: Any, path: str, media: str, body: bytes, *headers: tuple[bytes, bytes]) -> bytes:

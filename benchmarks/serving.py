@@ -22,10 +22,11 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Server:
     name: str
     port: int
     process: subprocess.Popen[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,23 +143,26 @@ def _train(lake: object, registry: object, rows: pd.DataFrame) -> None:
 
 
 def serve_ours() -> None:
-    """The child: the service as `pynomaly serve` starts it, with a caller who may score."""
-    from pynomaly_pipelines.service.access.caller import Caller
-    from pynomaly_pipelines.service.access.permissions import Role
-    from pynomaly_pipelines.service.auth import authentication
-
-    who = Caller(account="bench", name="bench", role=Role.USER)
-
-    async def caller() -> Caller:
-        return who
-
-    # Before the routes are made, as an override would have FastAPI look at signatures again for each request.
-    authentication.authenticate = caller  # type: ignore[assignment]
-
+    """The child: the service as `pynomaly serve` starts it, with one account that may score."""
+    from benchmarks.in_process import make_account
     from pynomaly_pipelines.project import Project
+    from pynomaly_pipelines.service.app import create_app
     from pynomaly_pipelines.service.serving import running
+    from pynomaly_pipelines.service.settings import ServiceSettings
 
+    auth = create_app(ServiceSettings(), Project.current()).state.service.auth
+    make_account(auth)
+    auth.close()
     sys.exit(running.run(Project.current(), {}, lambda _: None))
+
+
+def log_in(port: int) -> dict[str, str]:
+    """The headers of the account, with a token that holds a quarter of an hour."""
+    from benchmarks.in_process import NAME, PASSWORD
+
+    form = urllib.parse.urlencode({"grant_type": "password", "username": NAME, "password": PASSWORD}).encode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/auth/token", form, timeout=30) as answer:
+        return {"Authorization": f"Bearer {json.load(answer)['access_token']}"}
 
 
 @contextmanager
@@ -231,7 +236,8 @@ def _wrk(server: Server, load: Load, seconds: float) -> tuple[int, int]:
         script.write_text(
             f'local f = io.open("{body}", "rb")\nwrk.method = "POST"\nwrk.body = f:read("*a")\n'
             f'wrk.headers["Content-Type"] = "{load.media}"\n'
-            "done = function(s, l, r) local e = s.errors\n"
+            + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in server.headers.items())
+            + "done = function(s, l, r) local e = s.errors\n"
             'print("COUNT " .. s.requests .. " " .. (e.status + e.connect + e.read + e.timeout)) end\n'
         )
         url = f"http://127.0.0.1:{server.port}{load.path}"
@@ -250,7 +256,7 @@ def _clients(server: Server, load: Load, seconds: float) -> tuple[int, int]:
     def ask(count: list[int]) -> None:
         connection = HTTPConnection("127.0.0.1", server.port)
         while time.monotonic() < until:
-            connection.request("POST", load.path, load.body, {"content-type": load.media})
+            connection.request("POST", load.path, load.body, {"content-type": load.media, **server.headers})
             answer = connection.getresponse()
             answer.read()
             count[0] += 1
@@ -327,7 +333,8 @@ def main() -> None:
             started("ours", command, port, "/health/live", ours) as one,
             started("mlflow", their_command, other, "/ping", environment) as two,
         ):
-            found = compare({"ours": one, "mlflow": two}, chosen.rounds, chosen.seconds)
+            signed_in = replace(one, headers=log_in(port))
+            found = compare({"ours": signed_in, "mlflow": two}, chosen.rounds, chosen.seconds)
     report(chosen.detector, found)
 
 
