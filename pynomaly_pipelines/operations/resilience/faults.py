@@ -94,7 +94,7 @@ def _is_fault_of_ours(error: PynomalyError) -> bool:
     """By its class, or by the library's error that caused it."""
     if isinstance(error, DependencyUnavailable | SourceChanging | TooManyRequests):
         return False
-    return error.retryable or (error.__cause__ is not None and is_fault(error.__cause__))
+    return error.retryable or (error.__cause__ not in (None, error) and is_fault(error.__cause__))
 
 
 def _is_of_the_network(error: BaseException) -> bool:

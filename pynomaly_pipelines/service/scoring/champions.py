@@ -189,7 +189,9 @@ class Champions:
         try:
             found = await self._in_thread(lambda: self._look(pipeline, before))
         except (PynomalyError, OSError) as error:
-            raise self._failed(pipeline, error) from error
+            told = self._failed(pipeline, error)
+            # An error that is its own cause sends whoever follows causes round in circles.
+            raise told from (None if told is error else error)
         except Exception as error:  # whatever a broken file or an unknown server makes a library raise
             raise self._failed(pipeline, _unforeseen(pipeline, error)) from error
         self._keep(pipeline, found)

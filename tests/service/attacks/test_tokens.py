@@ -182,9 +182,7 @@ def test_case_8_missing_claim(service: Installation, signer: Signer, claim: str)
     _refused(service, _signed(signer, {k: v for k, v in _payload(service).items() if k != claim}))
 
 
-@pytest.mark.parametrize(
-    "value", ['"1900000000"', "NaN", "Infinity", "1e400", "true", "1.9e9", "9" * 5000, "null", "[]"]
-)
+@pytest.mark.parametrize("value", ['"1900000000"', "NaN", "Infinity", "1e400", "true", "9" * 5000, "null", "[]"])
 def test_case_8_times_of_other_types(service: Installation, signer: Signer, value: str) -> None:
     right = _payload(service)
     for claim in ("exp", "iat", "nbf"):
