@@ -102,10 +102,17 @@ def quiet_libraries() -> None:
 
     Both read the environment at import. What the operator has set stays.
     """
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "GX_ANALYTICS_ENABLED": "false",
-        "MPLBACKEND": "agg",
-    }.items():
+    unless_set(
+        {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "GX_ANALYTICS_ENABLED": "false",
+            "MPLBACKEND": "agg",
+        }
+    )
+
+
+def unless_set(variables: Mapping[str, str]) -> None:
+    """Give libraries these variables; what the operator has set stays."""
+    for name, value in variables.items():
         os.environ.setdefault(name, value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvicorn
 
+from pynomaly_pipelines.operations.settings import unless_set
 from pynomaly_pipelines.operations.telemetry.logs import configure_logs
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.service.app import create_app
@@ -46,8 +46,7 @@ def serve_here(
 ) -> int:
     """Serve in this process."""
     configure_logs(settings.log_level, settings.log_format)
-    for name, value in MLFLOW.items():
-        os.environ.setdefault(name, value)
+    unless_set(MLFLOW)
     app = create_app(settings, project)
     config = uvicorn.Config(
         app,
