@@ -21,6 +21,7 @@ from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.service.accounts.database import Database
 from pynomaly_pipelines.service.accounts.opening import open_database
 from pynomaly_pipelines.service.auth.parts import Auth
+from pynomaly_pipelines.service.incidents.pictures import Pictures
 from pynomaly_pipelines.service.keeping import Kept
 from pynomaly_pipelines.service.launching import Runs
 from pynomaly_pipelines.service.scoring.champions import Champions
@@ -110,6 +111,11 @@ class Service:
     def workers(self) -> Workers:
         """The threads that large requests for scores are done in."""
         return Workers(self.settings.score_threads, self.settings.score_queue, self.settings.score_inline_seconds)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures of incidents, and the thread they are drawn in."""
+        return Pictures(self.lake, self.settings.plot_threads, self.settings.plot_queue)
 
     @cached_property
     def dagster(self) -> dg.DagsterInstance:

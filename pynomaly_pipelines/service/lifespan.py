@@ -15,6 +15,7 @@ from pynomaly_pipelines.service import launching
 from pynomaly_pipelines.service.audit.anchoring import anchoring
 from pynomaly_pipelines.service.checking import checked
 from pynomaly_pipelines.service.context import Service
+from pynomaly_pipelines.service.incidents.pictures import drawing
 from pynomaly_pipelines.service.keeping import caching
 from pynomaly_pipelines.service.measuring import measured
 from pynomaly_pipelines.service.scoring.champions import following
@@ -22,7 +23,7 @@ from pynomaly_pipelines.service.warming import warm
 
 Part = Callable[[Service], AbstractAsyncContextManager[None]]
 
-PARTS: tuple[Part, ...] = (caching, checked, measured, following, launching.running, anchoring)
+PARTS: tuple[Part, ...] = (caching, checked, measured, following, launching.running, anchoring, drawing)
 """In the order they start; they stop in the opposite one. A part that fails at its start keeps the service from it."""
 _log = structlog.get_logger(__name__)
 

@@ -142,6 +142,8 @@ class ServiceSettings(BaseSettings):
     score_inline_seconds: Annotated[
         float, Field(ge=0, description="Work up to this length is done at once instead of in a thread.")
     ] = 0.001
+    plot_threads: Annotated[int, Field(ge=1, le=64, description="Pictures of incidents drawn at once.")] = 1
+    plot_queue: Annotated[int, Field(ge=0, description="Pictures that may wait to be drawn; beyond it 429.")] = 16
     model_memory_mb: Annotated[int, Field(ge=1, description="MiB that all loaded models take together.")] = 512
     champion_poll_seconds: Annotated[
         Seconds, Field(description="How often the registry is asked whether a champion moved.")

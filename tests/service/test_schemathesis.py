@@ -38,7 +38,11 @@ EXAMPLES = 15
 
 CREDENTIALS = {"Authorization": "Bearer of-the-administrator"}
 # Which fields of these bodies go together is told in words, not by the schema.
-TOLD_IN_WORDS = ("/v1/access-requests", "/v1/pipelines/{name}/threshold/preview")
+TOLD_IN_WORDS = (
+    "/v1/access-requests",
+    "/v1/pipelines/{name}/threshold/preview",
+    "/v1/pipelines/{name}/incidents/{incident}/state",
+)
 # Not JSON.
 WITHOUT = ("/metrics",)
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"

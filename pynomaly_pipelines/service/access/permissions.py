@@ -112,7 +112,7 @@ MEANING: dict[Permission, str] = {
     Permission.RUNS_PRIORITIZE: "launch runs that go before those of others",
     Permission.RUNS_CANCEL: "cancel runs",
     Permission.INCIDENTS_READ: "see incidents",
-    Permission.FEEDBACK_WRITE: "confirm or dismiss incidents",
+    Permission.FEEDBACK_WRITE: "acknowledge, resolve, snooze, confirm or dismiss incidents",
     Permission.ACCESS_REQUEST: "ask for permissions or a role",
     Permission.ACCESS_DECIDE: "approve or deny what others asked for",
     Permission.KEYS_OWN: "make and revoke API keys of one's own",

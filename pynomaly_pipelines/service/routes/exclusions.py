@@ -58,7 +58,7 @@ class Exclusions(Answer):
 def list_exclusions(service: TheService, name: str, _caller: Reader) -> Any:
     """What is left out of every later training, by whom and why."""
     spec = service.specs.of(name)
-    return Exclusions(items=tuple(_told(one) for one in exclusions.read(spec, service.lake)))
+    return Exclusions(items=tuple(told(one) for one in exclusions.read(spec, service.lake)))
 
 
 @router.post(
@@ -72,7 +72,7 @@ def add_exclusion(service: TheService, request: Request, name: str, asked: Exclu
     exclusions.add(spec, service.lake, [made])
     details = {"id": made.id, "start": start.isoformat(), "end": end.isoformat(), "reason": asked.reason}
     audit.note(service, request, caller, audit.Action.EXCLUSION_ADDED, f"pipeline:{name}", **details)
-    return _told(next(one for one in exclusions.read(spec, service.lake) if one.id == made.id))
+    return told(next(one for one in exclusions.read(spec, service.lake) if one.id == made.id))
 
 
 @router.delete("/{exclusion}", status_code=204, summary="Remove an exclusion", dependencies=[Depends(no_query)])
@@ -95,7 +95,8 @@ def remove_exclusion(
     audit.note(service, request, caller, audit.Action.EXCLUSION_REMOVED, f"pipeline:{name}", id=exclusion)
 
 
-def _told(one: exclusions.Exclusion) -> ExclusionTold:
+def told(one: exclusions.Exclusion) -> ExclusionTold:
+    """An exclusion as it is answered."""
     return ExclusionTold(
         id=one.id,
         start=one.start,

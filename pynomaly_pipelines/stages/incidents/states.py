@@ -55,6 +55,11 @@ _AFTER = {
     Action.REOPENED: State.OPEN,
 }
 VERDICTS = (Action.CONFIRMED, Action.DISMISSED)
+_FROM = {
+    Action.ACKNOWLEDGED: {State.OPEN, State.QUIET, State.ACKNOWLEDGED},
+    Action.RESOLVED: {State.OPEN, State.QUIET, State.ACKNOWLEDGED, State.RESOLVED},
+    Action.REOPENED: {State.OPEN, State.ACKNOWLEDGED, State.RESOLVED, State.DISMISSED},
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,16 @@ class Standing:
     """`confirmed` or `dismissed`, the latest."""
     log: tuple[Entry, ...]
     snoozed_until: datetime | None = None
+
+
+def follows(state: State, action: Action) -> bool:
+    """Whether an action makes sense in a state: what is done is opened again before it goes on."""
+    return action not in _FROM or state in _FROM[action]
+
+
+def changes(state: State, action: Action) -> bool:
+    """Whether the state is another one after the action; a snooze and a verdict say something new each time."""
+    return action in VERDICTS or _AFTER.get(action) != state
 
 
 def say(

@@ -67,7 +67,7 @@ def _series(spec: PipelineSpec, incident: Incident, rows: pd.DataFrame) -> bytes
         axes.plot(points[spec.time], points[VALUE], color=GOOD, linewidth=1.0)
         _expected(axes, odd[spec.time], odd["reasons"])
         axes.plot(odd[spec.time], odd[VALUE], "o", color=ALARM, markersize=4, label="anomaly")
-        axes.set_title(str(name).replace(SERIES_SEPARATOR, ", "), loc="left", fontsize=9)
+        axes.set_title(_plain(str(name).replace(SERIES_SEPARATOR, ", ")), loc="left", fontsize=9)
         axes.legend(frameon=False, fontsize=7)
     return as_png(figure)
 
@@ -95,8 +95,12 @@ def _records(spec: PipelineSpec, incident: Incident, rows: pd.DataFrame) -> byte
 
 
 def _bars(axes: Any, shares: Sequence[tuple[str, float]]) -> None:
-    # `$` would begin a formula.
-    names = [(name if len(name) <= 70 else f"{name[:69]}…").replace("$", r"\$") for name, _ in shares]
+    names = [_plain(name if len(name) <= 70 else f"{name[:69]}…") for name, _ in shares]
     axes.barh(names, [share for _, share in shares], color=GOOD)
     axes.set_xlim(0, 1)
     axes.set_title("reasons, by their share in the scores", loc="left", fontsize=9)
+
+
+def _plain(text: str) -> str:
+    """As text: `$` would begin a formula, and a broken one fails."""
+    return text.replace("$", r"\$")
