@@ -75,7 +75,7 @@ def series_scores(
             _shade(axes, times, np.nan_to_num(labels[rows]) == 1)
         axes.plot(times, values, color=GOOD, linewidth=0.7)
         axes.plot(times[over], values[over], ".", color=ALARM, markersize=4)
-        axes.set_title(f"{name}: {over.sum()} anomalies", loc="left", fontsize=8)
+        axes.set_title(plain(f"{name}: {over.sum()} anomalies"), loc="left", fontsize=8)
     return as_png(figure, dpi=70)
 
 
@@ -96,7 +96,7 @@ def counted(counts: Mapping[str, int], title: str, limit: int = 12) -> bytes:
     """The largest counts as bars, the largest on top: reasons, columns."""
     largest = sorted(counts.items(), key=lambda entry: entry[1])[-limit:]
     figure, axes = canvas(6.2, 0.6 + 0.22 * max(3, len(largest)))
-    axes.barh([_short(name) for name, _ in largest], [count for _, count in largest], color=GOOD)
+    axes.barh([plain(_short(name)) for name, _ in largest], [count for _, count in largest], color=GOOD)
     axes.set_title(title, loc="left", fontsize=9)
     return as_png(figure)
 
@@ -118,6 +118,11 @@ def rows_over_time(rows: Mapping[str, int], set_aside: Mapping[str, int], title:
 def inline(png: bytes, title: str) -> str:
     """Markdown with the picture inside, as Dagster's UI shows it."""
     return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def plain(text: str) -> str:
+    """A text from data for matplotlib, which takes what stands between dollar signs for a formula, and may fail."""
+    return text.replace("$", r"\$")
 
 
 def _short(text: str, longest: int = 60) -> str:

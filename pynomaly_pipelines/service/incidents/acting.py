@@ -75,9 +75,7 @@ def judged(
         **told,
         rows=done.rows,
     )
-    known = listed(spec, service.lake)
-    after = next(standing for standing in known if standing.incident.id == id)
-    return after, done, suggest(known)
+    return standing_of(spec, service.lake, id), done, suggest(listed(spec, service.lake))
 
 
 def _check_end(action: Action, until: datetime | None) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from pynomaly_pipelines.detection.drift.cells import Cells
 from pynomaly_pipelines.detection.drift.reference import Reference, Verdict, shares_of
 from pynomaly_pipelines.resources.tables import PARTITION
-from pynomaly_pipelines.stages.plots import ALARM, GOOD, INK, QUIET, as_png, canvas, grid
+from pynomaly_pipelines.stages.plots import ALARM, GOOD, INK, QUIET, as_png, canvas, grid, plain
 
 KINDS = ("features", "scores")
 SHOWN = 3
@@ -40,7 +40,7 @@ def over_time(history: pd.DataFrame, least: float) -> dict[str, bytes]:
     figure, axes = canvas(8.0, 2.6)
     for name in order:
         drifts = int(alarms.get(name, 0))
-        axes.plot(np.arange(len(wide)), wide[name], linewidth=1.2, label=f"{name}: {drifts} of {len(wide)}")
+        axes.plot(np.arange(len(wide)), wide[name], linewidth=1.2, label=plain(f"{name}: {drifts} of {len(wide)}"))
     axes.axhline(least, color=ALARM, linestyle="--", linewidth=1)
     marks = np.unique(np.linspace(0, len(wide) - 1, 8).astype(int))
     axes.set_xticks(marks, [str(wide.index[mark]) for mark in marks])
@@ -61,7 +61,8 @@ def _beside(reference: Reference, chosen: Sequence[Verdict], latest: Mapping[str
         _named(axes, subject.cells)
         mark = "drifts" if verdict.drifted else "no drift"
         told = f"{mark}, index {verdict.effect:.2f}, p {verdict.p_adjusted:.2g}"
-        axes.set_title(f"{subject.name}: {told} (usual {verdict.usual}, now {verdict.seen})", loc="left", fontsize=8)
+        title = f"{subject.name}: {told} (usual {verdict.usual}, now {verdict.seen})"
+        axes.set_title(plain(title), loc="left", fontsize=8)
     return as_png(figure)
 
 
@@ -78,7 +79,7 @@ def _bars(axes: Any, usual: np.ndarray, now: np.ndarray, drifted: bool) -> None:
 def _named(axes: Any, cells: Cells) -> None:
     if cells.family == "categories":
         names = [*cells.names, "others"]
-        axes.set_xticks(np.arange(len(names)), [name[:12] for name in names])
+        axes.set_xticks(np.arange(len(names)), [plain(name[:12]) for name in names])
     else:
         texts = [f"{edge:.3g}" for edge in cells.edges]
         # A value with a cell of its own has an edge on either side.

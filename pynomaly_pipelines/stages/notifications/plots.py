@@ -15,7 +15,7 @@ from pynomaly_pipelines.stages.features import SERIES, SERIES_SEPARATOR, VALUE
 from pynomaly_pipelines.stages.incidents.following import SCORES
 from pynomaly_pipelines.stages.incidents.grouping import usual_range
 from pynomaly_pipelines.stages.incidents.incident import Incident
-from pynomaly_pipelines.stages.plots import ALARM, GOOD, INK, QUIET, as_png, subplots
+from pynomaly_pipelines.stages.plots import ALARM, GOOD, INK, QUIET, as_png, plain, subplots
 
 MOST_VALUES = 3
 _MOST_PARTITIONS = 8
@@ -67,7 +67,7 @@ def _series(spec: PipelineSpec, incident: Incident, rows: pd.DataFrame) -> bytes
         axes.plot(points[spec.time], points[VALUE], color=GOOD, linewidth=1.0)
         _expected(axes, odd[spec.time], odd["reasons"])
         axes.plot(odd[spec.time], odd[VALUE], "o", color=ALARM, markersize=4, label="anomaly")
-        axes.set_title(_plain(str(name).replace(SERIES_SEPARATOR, ", ")), loc="left", fontsize=9)
+        axes.set_title(plain(str(name).replace(SERIES_SEPARATOR, ", ")), loc="left", fontsize=9)
         axes.legend(frameon=False, fontsize=7)
     return as_png(figure)
 
@@ -95,12 +95,7 @@ def _records(spec: PipelineSpec, incident: Incident, rows: pd.DataFrame) -> byte
 
 
 def _bars(axes: Any, shares: Sequence[tuple[str, float]]) -> None:
-    names = [_plain(name if len(name) <= 70 else f"{name[:69]}…") for name, _ in shares]
+    names = [plain(name if len(name) <= 70 else f"{name[:69]}…") for name, _ in shares]
     axes.barh(names, [share for _, share in shares], color=GOOD)
     axes.set_xlim(0, 1)
     axes.set_title("reasons, by their share in the scores", loc="left", fontsize=9)
-
-
-def _plain(text: str) -> str:
-    """As text: `$` would begin a formula, and a broken one fails."""
-    return text.replace("$", r"\$")

@@ -16,7 +16,7 @@ from pynomaly_pipelines.stages import exclusions
 from pynomaly_pipelines.stages.incidents.following import follow
 from pynomaly_pipelines.stages.incidents.incident import Incident
 from tests.service.stocked import Serving
-from tests.small_pipelines import Trained, records
+from tests.small_pipelines import Trained, records, series, trained
 
 INCIDENTS = "/v1/pipelines/shop/incidents"
 
@@ -120,3 +120,16 @@ def test_a_viewer_changes_nothing(serving: Serving, own_shop: Trained, found: tu
     assert client.post(f"{one}/state", json={"state": "resolved"}).status_code == 403
     assert client.post(f"{one}/feedback", json={"verdict": "dismissed"}).status_code == 403
     assert client.get(one).json()["log"] == []
+
+
+def test_names_that_look_like_formulas_are_drawn(
+    serving: Serving, tmp_path: Path, new_registry: Callable[[Path], Registry]
+) -> None:
+    small = series()
+    hostile = small.rows.assign(meter=small.rows["meter"].replace("north", r"$\frac{$<script>"))
+    meters = trained(replace(small, rows=hostile), tmp_path, new_registry)
+    odd = follow(meters.spec, meters.partitions(), meters.lake).found
+    client, of_meters = serving(meters, Role.VIEWER), "/v1/pipelines/meters/incidents"
+    loud = next(incident for incident in odd if "script" in incident.entity)
+    assert client.get(f"{of_meters}/{loud.id}").json()["entity"] == loud.entity
+    assert client.get(f"{of_meters}/{loud.id}/plot.png").content.startswith(b"\x89PNG")
