@@ -54,13 +54,13 @@ class Postgres:
         """Its SQLAlchemy URL."""
         return f"postgresql+psycopg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> str:
-        """A new, empty database; returns its URL."""
+    def create(self, database: str, template: str = "template1") -> str:
+        """A new database, empty or a copy of another that nobody is connected to; returns its URL."""
         import sqlalchemy as sa
 
         engine = sa.create_engine(self.url(), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(sa.text(f'CREATE DATABASE "{database}"'))
+            connection.execute(sa.text(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'))
         engine.dispose()
         return self.url(database)
 

@@ -12,7 +12,9 @@ from fastapi import FastAPI
 
 from pynomaly_pipelines.operations.health import Phase
 from pynomaly_pipelines.service import launching
+from pynomaly_pipelines.service.accounts.sweeping import sweeping
 from pynomaly_pipelines.service.audit.anchoring import anchoring
+from pynomaly_pipelines.service.auth.starting import authenticating
 from pynomaly_pipelines.service.checking import checked
 from pynomaly_pipelines.service.context import Service
 from pynomaly_pipelines.service.incidents.pictures import drawing
@@ -23,7 +25,17 @@ from pynomaly_pipelines.service.warming import warm
 
 Part = Callable[[Service], AbstractAsyncContextManager[None]]
 
-PARTS: tuple[Part, ...] = (caching, checked, measured, following, launching.running, anchoring, drawing)
+PARTS: tuple[Part, ...] = (
+    authenticating,
+    sweeping,
+    caching,
+    checked,
+    measured,
+    following,
+    launching.running,
+    anchoring,
+    drawing,
+)
 """In the order they start; they stop in the opposite one. A part that fails at its start keeps the service from it."""
 _log = structlog.get_logger(__name__)
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from pynomaly_pipelines.operations import errors
 from pynomaly_pipelines.operations.resilience import is_fault
 from pynomaly_pipelines.operations.telemetry import current
+from pynomaly_pipelines.service.auth.oauth_errors import TOKEN_PATH, word
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -122,16 +123,19 @@ def handle_problems(app: FastAPI) -> None:
 
     # Not `async`: they would be run in a thread otherwise, a hundred microseconds for each refusal.
     @app.exception_handler(errors.PynomalyError)
-    async def of_the_tree(_request: Request, error: errors.PynomalyError) -> Response:
-        return answered(away(error) if is_fault_behind(error) else error)
+    async def of_the_tree(request: Request, error: errors.PynomalyError) -> Response:
+        told = away(error) if is_fault_behind(error) else error
+        return answered(told, more=_more(request, told))
 
     @app.exception_handler(RequestValidationError)
-    async def of_validation(_request: Request, error: RequestValidationError) -> Response:
-        return answered(*_of_validation(error))
+    async def of_validation(request: Request, error: RequestValidationError) -> Response:
+        problem, fields = _of_validation(error)
+        return answered(problem, fields, more=_more(request, problem, fields))
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:
-        return answered(_of_http(request, error), headers=error.headers)
+        problem = _of_http(request, error)
+        return answered(problem, headers=error.headers, more=_more(request, problem))
 
 
 def answered(
@@ -139,14 +143,17 @@ def answered(
     fields: Sequence[FieldProblem] = (),
     *,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response for an error; unforeseen ones say nothing of what is inside."""
+    """The response for an error, with further members; unforeseen ones say nothing of what is inside."""
     problem = problem_of(error, fields)
     work = current.current()
     if work is not None:
         work.problem = problem.code
     content = problem.model_dump() if fields else problem.model_dump(exclude={"fields"})
-    response = Response(msgspec.json.encode(content), status_code=problem.status, media_type=MEDIA_TYPE)
+    response = Response(
+        msgspec.json.encode({**content, **(more or {})}), status_code=problem.status, media_type=MEDIA_TYPE
+    )
     response.headers.update({**_own_headers(error, problem.status), **(headers or {})})
     return response
 
@@ -189,6 +196,15 @@ def unforeseen() -> errors.Unforeseen:
         rule="this is a fault of the service, not of the request",
         fix="try again; if it stays, give the trace id to those who run the service",
     )
+
+
+def _more(
+    request: Request, error: errors.PynomalyError, fields: Sequence[FieldProblem] = ()
+) -> Mapping[str, str] | None:
+    if request.url.path != TOKEN_PATH:
+        return None
+    found = word(error, (field.where for field in fields))
+    return {"error": found} if found else None
 
 
 def _own_headers(error: errors.PynomalyError, status: int) -> dict[str, str]:

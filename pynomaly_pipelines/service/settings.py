@@ -29,7 +29,11 @@ class ServiceSettings(BaseSettings):
     tls_key: Annotated[str, Field(description="PEM file of the certificate's private key.")] = ""
 
     database_url: Annotated[
-        SecretStr, Field(description="SQLAlchemy URL of the accounts' database; empty: an SQLite file in the home.")
+        SecretStr,
+        Field(
+            description="SQLAlchemy URL of the accounts' database, or `secret:<name>`; empty: the secret "
+            "`database-url` if there is one, else an SQLite file in the home."
+        ),
     ] = SecretStr("")
     database_pool: Annotated[int, Field(ge=1, le=100, description="Open connections to it of a worker.")] = 5
     database_connect_seconds: Annotated[Seconds, Field(description="Until a connection to it stands.")] = 5.0

@@ -58,7 +58,7 @@ def installed(
     with ExitStack() as stack:
 
         def make(kind: str = "sqlite", **settings: object) -> Installation:
-            url = NewDatabase(request, tmp_path).url(kind)
+            url = NewDatabase(request, tmp_path).migrated(kind)
             found = Installation(tmp_path / "home", url, settings)
             stack.callback(found.close)
             return found

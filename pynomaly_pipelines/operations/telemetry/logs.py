@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from pynomaly_pipelines.operations.redaction import redact
 from pynomaly_pipelines.operations.telemetry.current import current
 
 Event = MutableMapping[str, Any]
@@ -115,6 +116,7 @@ def _without_secrets(event: Mapping[str, Any]) -> dict[str, Any]:
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode() if not value.isascii() else value
+        value = redact(value)
         return _SECRET_VALUE.sub(REDACTED, value) if _MAY_BE_SECRET.search(value) else value
     if isinstance(value, Mapping):
         return _without_secrets({str(name): inner for name, inner in value.items()})

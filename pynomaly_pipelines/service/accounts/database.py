@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ class Database:
         """
         self.url = parsed(url)
         self.engine = _engine(self.url, timeouts or Timeouts(), pool_size)
+        self._at_close: list[Callable[[], None]] = []
         self._reading = sessionmaker(self.engine, expire_on_commit=False)
         self._writing = sessionmaker(self.engine.execution_options(**WRITES), expire_on_commit=False)
 
@@ -75,8 +76,14 @@ class Database:
         with self._writing.begin() as session:
             yield session
 
+    def on_close(self, end: Callable[[], None]) -> None:
+        """Have this called when the database is closed."""
+        self._at_close.append(end)
+
     def close(self) -> None:
         """Let go of all connections."""
+        while self._at_close:
+            self._at_close.pop()()
         self.engine.dispose()
 
 

@@ -95,11 +95,6 @@ def of_secret(session: Session, secret: str) -> RefreshFamily | None:
     return session.get(RefreshFamily, token.family_id) if token else None
 
 
-def forget(session: Session, before: datetime) -> None:
-    """Delete families that ended by themselves."""
-    session.execute(sa.delete(RefreshFamily).where(RefreshFamily.expires_at < before))
-
-
 def _link(session: Session, family: RefreshFamily, at: datetime) -> str:
     secret = opaque.new(opaque.REFRESH if family.kind == TOKENS else opaque.SESSION)
     session.add(

@@ -107,11 +107,6 @@ def failures(session: Session, name: str) -> int:
     return found.failures if found else 0
 
 
-def forget(session: Session, rule: Rule, at: datetime) -> None:
-    """Delete what no longer counts: names that nobody has would fill the table."""
-    session.execute(sa.delete(LoginAttempt).where(LoginAttempt.last_failed_at < at - rule.forgotten))
-
-
 def locked(remaining: timedelta) -> TooManyRequests:
     """The answer during a wait, whether or not the password is right."""
     error = TooManyRequests(

@@ -6,13 +6,9 @@ not there is such an account.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy.orm import Session
-
-from pynomaly_pipelines.operations.errors import BadRequest, NotAuthenticated
+from pynomaly_pipelines.operations.errors import NotAuthenticated
 from pynomaly_pipelines.service.access.permissions import Permission
 from pynomaly_pipelines.service.accounts import management
 from pynomaly_pipelines.service.accounts.tables import Account
@@ -21,11 +17,8 @@ from pynomaly_pipelines.service.audit.entries import Actor
 from pynomaly_pipelines.service.audit.log import record
 from pynomaly_pipelines.service.auth import families, lockout, tokens
 from pynomaly_pipelines.service.auth.families import Opened
+from pynomaly_pipelines.service.auth.oauth_errors import bad_scope
 from pynomaly_pipelines.service.auth.parts import Auth
-from pynomaly_pipelines.service.auth.revocation import forget
-
-_SWEPT_ONCE_IN = 50
-"""Logins."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +119,7 @@ def scope_of(text: str) -> str:
     names = sorted(set(text.split()))
     unknown = [name for name in names if name not in list(Permission)]
     if unknown:
-        raise BadRequest(
+        raise bad_scope(
             f"{unknown[0][:60]!r} is no permission",
             rule="a scope is a list of permissions between spaces, or empty for all that the account may do",
             fix="leave it out, or name permissions such as `scores:read`",
@@ -138,7 +131,7 @@ def _narrowed(held: str, wanted: str) -> str:
     if wanted == tokens.EVERYTHING or wanted == held:
         return held
     if held != tokens.EVERYTHING and not set(wanted.split()) <= set(held.split()):
-        raise BadRequest(
+        raise bad_scope(
             "the scope goes beyond that of the login", rule="renewing can only narrow it", fix="log in again"
         )
     return wanted
@@ -156,7 +149,6 @@ def _open(auth: Auth, account: Account, kind: str, scope: str, source: From) -> 
         opened = families.open_family(
             session, current, kind=kind, client=source.client, scope=scope, lifetime=lifetime, at=at
         )
-        _sweep(auth, session, at)
         record(
             session,
             actor=_actor(current, source),
@@ -166,14 +158,6 @@ def _open(auth: Auth, account: Account, kind: str, scope: str, source: From) -> 
         )
         account.perm_version = current.perm_version
     return opened
-
-
-def _sweep(auth: Auth, session: Session, at: datetime) -> None:
-    """Once in a while, what is over goes: the tables hold what still means something."""
-    if secrets.randbelow(_SWEPT_ONCE_IN) == 0:
-        lockout.forget(session, auth.lockout, at)
-        families.forget(session, at - auth.lifetimes.access)
-        forget(session, at)
 
 
 def _tokens(auth: Auth, opened: Opened, account: Account, scope: str | None = None) -> Tokens:

@@ -13,15 +13,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pynomaly_pipelines.operations.errors import DependencyUnavailable
+from pynomaly_pipelines.operations.errors import DependencyUnavailable, PynomalyError
 from pynomaly_pipelines.service.accounts.database import Database
 
+HELD_SECONDS = 5.0
+"""How long a connection is kept for questions before it goes through the pool."""
 _QUERY = "SELECT epoch FROM permission_epoch WHERE id = 1"
 
 
@@ -97,6 +100,54 @@ class _Question:
     answer: asyncio.Future[int]
 
 
+class _Held:
+    """A connection kept over many questions: taking one from the pool is a round trip more."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._connection: sa.Connection | None = None
+        self._until = 0.0
+
+    def ask(self) -> int:
+        """The count. A connection that broke while it was kept is no reason to refuse anybody: once, another is taken.
+
+        Raises:
+            SQLAlchemyError, PynomalyError, OSError: the database, or the store of its credentials, does not answer.
+        """
+        if time.monotonic() >= self._until:
+            # Back through the pool now and then, which drops connections of credentials that have rotated.
+            self.let_go()
+        kept = self._connection is not None
+        try:
+            return self._read()
+        except (sa.exc.DBAPIError, OSError):
+            self._drop()
+            if not kept:
+                raise
+        try:
+            return self._read()
+        except (sa.exc.DBAPIError, OSError):
+            self._drop()
+            raise
+
+    def let_go(self) -> None:
+        """Give the connection back."""
+        found, self._connection = self._connection, None
+        if found is not None:
+            found.close()
+
+    def _read(self) -> int:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            self._until = time.monotonic() + HELD_SECONDS
+        return int(self._connection.execute(sa.text(_QUERY)).scalar_one())
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+        self.let_go()
+
+
 class SharedEpoch:
     """Of a database that is asked over the network: one question on its way at a time, for all who wait."""
 
@@ -122,6 +173,9 @@ class SharedEpoch:
         try:
             return await asyncio.wait_for(question.answer, self._timeout)
         except TimeoutError as error:
+            with self._changed:
+                # While the database hangs, only those who still wait take up room.
+                self._waiting = [other for other in self._waiting if other is not question]
             raise unavailable(error) from error
 
     def close(self) -> None:
@@ -133,20 +187,14 @@ class SharedEpoch:
             self._thread.join(self._timeout)
 
     def _ask(self) -> None:
-        connection: sa.Connection | None = None
+        held = _Held(self._engine)
         while (questions := self._next()) is not None:
             try:
-                connection = connection or self._engine.connect()
-                found: int | Exception = int(connection.execute(sa.text(_QUERY)).scalar_one())
-            except (sa.exc.SQLAlchemyError, OSError) as error:
-                # The next question gets a new connection, checked by the pool.
-                if connection is not None:
-                    connection.invalidate()
-                    connection.close()
-                connection, found = None, error
+                found: int | Exception = held.ask()
+            except (sa.exc.SQLAlchemyError, PynomalyError, OSError) as error:
+                found = error
             _tell(questions, found)
-        if connection is not None:
-            connection.close()
+        held.let_go()
 
     def _next(self) -> list[_Question] | None:
         with self._changed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pynomaly_pipelines.operations.errors import NotAuthenticated
@@ -43,11 +42,6 @@ def revoke_given(auth: Auth, token: str, epoch: int) -> str:
     with auth.database.writing() as session:
         revoke_access(session, claims.jti, datetime.fromtimestamp(claims.expires_at, UTC) + leeway)
     return claims.account
-
-
-def forget(session: Session, at: datetime) -> None:
-    """Delete revocations of tokens that have expired by now."""
-    session.execute(sa.delete(Revocation).where(Revocation.expires_at < at))
 
 
 def _end_login(database: Database, token: str, at: datetime) -> str:

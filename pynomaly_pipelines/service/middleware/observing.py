@@ -11,6 +11,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pynomaly_pipelines.operations.errors import PynomalyError
+from pynomaly_pipelines.operations.redaction import redact
 from pynomaly_pipelines.operations.resilience import is_fault
 from pynomaly_pipelines.operations.telemetry import logs
 from pynomaly_pipelines.operations.telemetry.current import Work, at_work
@@ -165,7 +166,7 @@ def _end(span: Span, scope: Scope, route: str, status: int) -> None:
         {
             "http.request.method": scope["method"],
             "http.route": route,
-            "url.path": scope["path"][:300],
+            "url.path": redact(scope["path"])[:300],
             "http.response.status_code": status,
         }
     )

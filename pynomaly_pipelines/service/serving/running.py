@@ -12,6 +12,7 @@ from pynomaly_pipelines.operations.settings import unless_set
 from pynomaly_pipelines.operations.telemetry.logs import configure_logs
 from pynomaly_pipelines.project import Project
 from pynomaly_pipelines.service.app import create_app
+from pynomaly_pipelines.service.auth.starting import prepare
 from pynomaly_pipelines.service.serving.listening import BACKLOG, listen
 from pynomaly_pipelines.service.serving.protocol import bounded_protocol
 from pynomaly_pipelines.service.serving.server import DrainingServer
@@ -34,6 +35,7 @@ def run(project: Project, given: Mapping[str, Any], say: Say) -> int:
     """
     settings = read_settings(**given)
     _allow_many_files()
+    prepare(settings, project.settings.home, say)
     listening = listen(settings.host, settings.port)
     address = address_of(settings, listening)
     if settings.workers > 1:

@@ -63,7 +63,7 @@ class People:
 def people(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
     """Two admins (root, second), a user (bo) and a viewer (ann)."""
     monkeypatch.setenv("PYNOMALY_HOME", str(tmp_path / "home"))
-    url = NewDatabase(request, tmp_path).url(request.param)
+    url = NewDatabase(request, tmp_path).migrated(request.param)
     app = create_app(ServiceSettings(database_url=url, trusted_hosts=("testserver",)), Project.current())
     client = TestClient(app, raise_server_exceptions=False)
     found = People(app, client)

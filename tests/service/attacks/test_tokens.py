@@ -30,7 +30,7 @@ from tests.service.installation import START, Installation, bearer
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """With an honest user."""
     folder = tmp_path_factory.mktemp("attacked")
-    found = Installation(folder, NewDatabase(request, folder).url("sqlite"), {"signing_algorithm": "RS256"})
+    found = Installation(folder, NewDatabase(request, folder).migrated("sqlite"), {"signing_algorithm": "RS256"})
     found.add("ada")
     yield found
     found.close()

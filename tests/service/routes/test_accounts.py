@@ -229,3 +229,23 @@ def test_a_hash_of_weaker_parameters_is_replaced_at_login(installed: Callable[..
         assert account.password_hash is not None
         assert "t=2" in account.password_hash
     assert service.try_login("ada").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "word"),
+    [
+        ({"grant_type": "password", "username": "ada", "password": "wrong"}, 401, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "pnr_none"}, 401, "invalid_grant"),
+        ({"grant_type": "password", "username": "ada"}, 400, "invalid_request"),
+        ({"grant_type": "password", "username": "a", "password": "b", "scope": "fly"}, 400, "invalid_scope"),
+        ({"grant_type": "client_credentials"}, 422, "unsupported_grant_type"),
+    ],
+)
+def test_refusals_of_tokens_have_the_words_of_the_standard(
+    installed: Callable[..., Installation], form: dict[str, str], status: int, word: str
+) -> None:
+    """RFC 6749, 5.2, as a further member of the problem."""
+    answer = installed().client.post("/v1/auth/token", data=form)
+    assert (answer.status_code, answer.json()["error"]) == (status, word)
+    assert answer.json()["code"].startswith("request-")
+    assert "error" not in installed().client.get("/v1/users/me").json()
