@@ -231,10 +231,13 @@ def test_a_hash_of_weaker_parameters_is_replaced_at_login(installed: Callable[..
     assert service.try_login("ada").status_code == 200
 
 
+WRONG = {"grant_type": "password", "username": "ada", "password": "wrong"}  # pragma: allowlist secret
+
+
 @pytest.mark.parametrize(
     ("form", "status", "word"),
     [
-        ({"grant_type": "password", "username": "ada", "password": "wrong"}, 401, "invalid_grant"),
+        (WRONG, 401, "invalid_grant"),
         ({"grant_type": "refresh_token", "refresh_token": "pnr_none"}, 401, "invalid_grant"),
         ({"grant_type": "password", "username": "ada"}, 400, "invalid_request"),
         ({"grant_type": "password", "username": "a", "password": "b", "scope": "fly"}, 400, "invalid_scope"),
