@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-import errno
 from enum import StrEnum
 
 from pynomaly_pipelines.operations import errors
+from pynomaly_pipelines.operations.resilience.faults import is_short, is_transient
 
 
 class Fault(StrEnum):
@@ -38,47 +38,6 @@ _OF_TREE: tuple[tuple[type[errors.PynomalyError], Fault], ...] = (
 )
 _SET_UP = (errors.RegistryError, errors.TableError, errors.DetectorError)
 """Said on purpose of things that all partitions share, and caused by nothing that passes."""
-_WORLD = (ConnectionError, TimeoutError, BlockingIOError, InterruptedError)
-_WORLD_NUMBERS = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENETUNREACH,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ESTALE,
-        errno.EBUSY,
-    }
-)
-# By name: importing the libraries to ask them would cost seconds.
-_WORLD_NAMES = frozenset(
-    {
-        "sqlalchemy.exc.OperationalError",
-        "sqlalchemy.exc.InterfaceError",
-        "sqlalchemy.exc.TimeoutError",
-        "requests.exceptions.ConnectionError",
-        "requests.exceptions.Timeout",
-        "urllib3.exceptions.HTTPError",
-        "httpx.TransportError",
-        "_internal.CommitFailedError",
-        "deltalake.exceptions.CommitFailedError",
-    }
-)
-_WORLD_WORDS = (
-    "No space left on device",
-    "Connection refused",
-    "connection error",
-    "timed out",
-    "Max retries exceeded",
-    "TEMPORARILY_UNAVAILABLE",
-    "database is locked",
-    "Server returned non-2xx status code: 5",
-)
-"""What libraries that wrap other languages' errors say of the world: Delta Lake's and MLflow's exceptions."""
-_WRAPPERS = ("_internal.", "deltalake.", "mlflow.", "obstore.")
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -106,15 +65,4 @@ def _kind(error: BaseException) -> Fault | None:
         return next((fault for kind, fault in _OF_TREE if isinstance(error, kind)), None)
     if isinstance(error, MemoryError):
         return Fault.MEMORY
-    return Fault.TRANSIENT if _of_the_world(error) else None
-
-
-def _of_the_world(error: BaseException) -> bool:
-    if isinstance(error, _WORLD) or (isinstance(error, OSError) and error.errno in _WORLD_NUMBERS):
-        return True
-    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    if names & _WORLD_NAMES:
-        return True
-    # Delta Lake tells of a server's silence as an OSError without a number.
-    wrapped = isinstance(error, OSError) or any(name.startswith(_WRAPPERS) for name in names)
-    return wrapped and any(word in str(error) for word in _WORLD_WORDS)
+    return Fault.TRANSIENT if is_transient(error) or is_short(error) else None

@@ -62,6 +62,20 @@ NETWORK = frozenset(
         errno.ESTALE,
     }
 )
+# Of this machine: room, files, a writer that came first. No other program is to blame, and it passes.
+SHORT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EBUSY})
+LOST_COMMITS = frozenset({"_internal.CommitFailedError", "deltalake.exceptions.CommitFailedError"})
+WRAPPERS = ("_internal.", "deltalake.", "mlflow.", "obstore.")
+"""Libraries whose errors are those of other languages: only their words tell of a server that is silent."""
+WORDS = (
+    "Connection refused",
+    "connection error",
+    "timed out",
+    "Max retries exceeded",
+    "TEMPORARILY_UNAVAILABLE",
+    "database is locked",
+    "Server returned non-2xx status code: 5",
+)
 MLFLOW_FAULTS = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"})
 # SQLSTATE: serialization failure, deadlock. https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
 LOST_RACES = frozenset({"40001", "40P01"})
@@ -79,15 +93,30 @@ def is_fault(error: BaseException) -> bool:
     if status is not None:
         return status >= SERVER_ERROR
     if "mlflow.exceptions.MlflowException" in names:
-        return getattr(error, "error_code", "") in MLFLOW_FAULTS
+        return getattr(error, "error_code", "") in MLFLOW_FAULTS or _in_words(error, names)
     if "sqlite3.OperationalError" in _names_of_driver(error):
         return _sqlite_is_stuck(error)
-    return bool(names & FAULTS) or _is_of_the_network(error)
+    return bool(names & FAULTS) or _is_of_the_network(error) or _in_words(error, names)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed a moment later: faults, lost races, and "not so fast"."""
-    return is_fault(error) or _lost_a_race(error) or _status(error) == TOO_MANY
+    lost = _lost_a_race(error) or bool(_names(type(error)) & LOST_COMMITS)
+    return is_fault(error) or lost or _status(error) == TOO_MANY
+
+
+def is_short(error: BaseException) -> bool:
+    """Whether this machine has run out of something for the moment, or was interrupted."""
+    if isinstance(error, BlockingIOError | InterruptedError):
+        return True
+    wrapped = isinstance(error, OSError) or any(name.startswith(WRAPPERS) for name in _names(type(error)))
+    return (isinstance(error, OSError) and error.errno in SHORT) or (wrapped and "No space left" in str(error))
+
+
+def _in_words(error: BaseException, names: frozenset[str]) -> bool:
+    # Delta Lake tells of a server's silence as an OSError without a number.
+    wrapped = (isinstance(error, OSError) and error.errno is None) or any(n.startswith(WRAPPERS) for n in names)
+    return wrapped and any(word in str(error) for word in WORDS)
 
 
 def _is_fault_of_ours(error: PynomalyError) -> bool:
