@@ -19,6 +19,7 @@ PynomalyError
 │   └── ScorerFileError    a saved scorer is incomplete, altered or of an unknown format
 ├── RegistryError          the model registry cannot give or take what was asked
 │   ├── NoChampion         a pipeline has no champion yet
+│   ├── ArtifactsMissing   what the registry has registered can't be fetched
 │   └── ChampionMoved      someone else moved the champion meanwhile; worth another look
 ├── TableError             the lake cannot give or take what was asked
 │   └── TableMoved         another commit came first; nothing was written
@@ -38,6 +39,7 @@ PynomalyError
 │   ├── Unprocessable      it was read, and what it says breaks a rule
 │   └── TooManyRequests    over a rate limit; worth another try later
 ├── DependencyUnavailable  a part we build on failed again and again and is not asked for a while; worth another try
+│   ├── RegistryUnreachable  the registry, or the store of its artifacts, gives no answer
 │   └── DagsterUnreachable Dagster's webserver gives no answer
 │       └── DagsterUnsettled  it was told to do something, and its answer got lost: it may have been done
 ├── DagsterError           Dagster cannot do what was asked
@@ -170,6 +172,10 @@ class NoChampion(RegistryError):
     code = "registry-no-champion"
 
 
+class ArtifactsMissing(RegistryError):
+    code = "registry-artifacts-missing"
+
+
 class ChampionMoved(RegistryError):
     code = "registry-champion-moved"
     retryable = True
@@ -284,6 +290,10 @@ def _rebuild_unavailable(
     retry_after: float,
 ) -> DependencyUnavailable:
     return cls(problem, rule=rule, fix=fix, where=where, dependency=dependency, retry_after=retry_after)
+
+
+class RegistryUnreachable(DependencyUnavailable):
+    code = "registry-unreachable"
 
 
 class DagsterUnreachable(DependencyUnavailable):

@@ -15,8 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pynomaly_pipelines.operations.errors import NoChampion, RegistryError, ScorerFileError
-from pynomaly_pipelines.operations.resilience import guarded
+from pynomaly_pipelines.operations.errors import (
+    ArtifactsMissing,
+    NoChampion,
+    RegistryError,
+    RegistryUnreachable,
+    ScorerFileError,
+)
+from pynomaly_pipelines.operations.resilience import breaker, guarded, is_fault
 from pynomaly_pipelines.operations.settings import quiet_libraries
 
 if TYPE_CHECKING:
@@ -287,7 +293,9 @@ class Registry:
                     dst_path=place,
                     tracking_uri=self.tracking_uri,
                 )
-            except (MlflowException, OSError):
+            except (MlflowException, OSError) as error:
+                if is_fault(error):
+                    raise _unreachable(error) from error
                 return b""
             return Path(got).read_bytes()
 
@@ -383,14 +391,17 @@ class Registry:
                     artifact_uri=version.source, dst_path=str(folder), tracking_uri=self.tracking_uri
                 )
         except (MlflowException, OSError) as error:
-            raise RegistryError(
+            if is_fault(error):
+                raise _unreachable(error) from error
+            raise ArtifactsMissing(
                 f"the artifacts of version {version.number} of {version.pipeline!r} could not be fetched: {error}",
                 rule=f"they lie at {version.source}",
                 fix="check the artifact store, or roll back to a version whose artifacts exist",
             ) from error
         scorer = Path(got) / "data" / SCORER_FOLDER
         if not scorer.is_dir():
-            raise RegistryError(
+            # Also where the folder is gone: MLflow then downloads nothing, and says nothing.
+            raise ArtifactsMissing(
                 f"the artifacts of version {version.number} of {version.pipeline!r} hold no data/{SCORER_FOLDER}",
                 rule="a pipeline's model is a saved scorer",
                 fix="train and register it through the pipeline, or roll back to a version that was",
@@ -439,7 +450,18 @@ def _client(tracking_uri: str) -> MlflowClient:
     # Model.log has no argument for the store, so the process-wide setting must agree with the client.
     if mlflow.get_tracking_uri() != tracking_uri:
         mlflow.set_tracking_uri(tracking_uri)
-    return guarded(mlflow.MlflowClient(tracking_uri), "registry")
+    return guarded(mlflow.MlflowClient(tracking_uri), "registry", _unreachable)
+
+
+def _unreachable(error: Exception) -> RegistryUnreachable:
+    """What a library says of a registry that is away -> the error of ours."""
+    return RegistryUnreachable(
+        f"the registry gives no answer: {type(error).__name__}: {str(error).splitlines()[0][:200]}",
+        rule="models are looked up in MLflow, at the address that PYNOMALY_REGISTRY names",
+        fix="see whether MLflow, its database and its artifact store are up; then ask again",
+        dependency="registry",
+        retry_after=breaker("registry").rules.open_seconds,
+    )
 
 
 def _as_registered(version: Version, folder: Path) -> Path:

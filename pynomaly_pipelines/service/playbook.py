@@ -107,6 +107,14 @@ _PLAYS: dict[str, tuple[str, str]] = {
         "Try again later.",
         "Open Dagster's page on deployments: it shows why definitions do not load.",
     ),
+    "registry-unreachable": (
+        "Try again later; scoring goes on with the models that are loaded.",
+        "See whether MLflow, or the database that PYNOMALY_REGISTRY names, and the artifact store are up.",
+    ),
+    "registry-artifacts-missing": (
+        "Try again later, or roll back to another version.",
+        "Look at the address that `cause` names: put the files back, or train again.",
+    ),
     "dagster-unreachable": ("Try again later.", "See whether the webserver runs at PYNOMALY_SERVICE_DAGSTER_URL."),
     "dagster-unsettled": ("Ask again with the same idempotency key.", "Look at Dagster's webserver and its log."),
     "run-failed": ("See the run's events.", "`detail` is the first error; mend its cause and launch the run again."),

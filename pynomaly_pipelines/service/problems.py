@@ -33,6 +33,7 @@ STATUS: dict[type[errors.PynomalyError], int] = {
     errors.ReadTimedOut: 408,
     errors.Conflict: 409,
     errors.RegistryError: 409,
+    errors.ArtifactsMissing: 503,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
