@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 
 from pynomaly_pipelines.operations.errors import (
+    ChampionMoved,
     DependencyUnavailable,
     PynomalyError,
     SourceChanging,
+    TableMoved,
     TooManyRequests,
 )
 
@@ -80,6 +82,8 @@ MLFLOW_FAULTS = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "CANCELL
 # SQLSTATE: serialization failure, deadlock. https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
 LOST_RACES = frozenset({"40001", "40P01"})
 SERVER_ERROR, TOO_MANY = 500, 429
+LOST = (ChampionMoved, TableMoved)
+"""Errors of ours that say another writer came first: the table and the registry answered."""
 
 
 def is_fault(error: BaseException) -> bool:
@@ -101,7 +105,7 @@ def is_fault(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed a moment later: faults, lost races, and "not so fast"."""
-    lost = _lost_a_race(error) or bool(_names(type(error)) & LOST_COMMITS)
+    lost = isinstance(error, LOST) or _lost_a_race(error) or bool(_names(type(error)) & LOST_COMMITS)
     return is_fault(error) or lost or _status(error) == TOO_MANY
 
 
@@ -121,7 +125,7 @@ def _in_words(error: BaseException, names: frozenset[str]) -> bool:
 
 def _is_fault_of_ours(error: PynomalyError) -> bool:
     """By its class, or by the library's error that caused it."""
-    if isinstance(error, DependencyUnavailable | SourceChanging | TooManyRequests):
+    if isinstance(error, (DependencyUnavailable, SourceChanging, TooManyRequests, *LOST)):
         return False
     return error.retryable or (error.__cause__ not in (None, error) and is_fault(error.__cause__))
 

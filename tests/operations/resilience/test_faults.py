@@ -67,6 +67,9 @@ class Serialization(psycopg.errors.SerializationFailure):
         (sa.exc.OperationalError("q", {}, sqlite3.OperationalError("no such table: a")), False, False),
         (errors.SourceUnreachable("x"), True, True),
         (errors.SourceChanging("x"), False, False),
+        # Another came first; whoever was asked has answered.
+        (errors.TableMoved("x"), False, True),
+        (_caused(errors.ChampionMoved("x"), errors.TableMoved("x")), False, True),
         (errors.DataError("x"), False, False),
         (errors.DependencyUnavailable("x"), False, False),
         (_caused(errors.RegistryError("x"), ConnectionRefusedError("x")), True, True),
