@@ -114,7 +114,7 @@ def _bound_texts(operation: dict[str, Any]) -> None:
 
 # No control characters, slashes, backslashes, and not `.` or `..`; no NUL in queries.
 _IN_PATH = r"^[^\x00-\x1f\x7f-\x9f/\\.\ufffd][^\x00-\x1f\x7f-\x9f/\\\ufffd]*$"
-_IN_QUERY = r"^[^\x00-\x1f\x7f]*$"
+_IN_QUERY = r"^[^\x00]*$"
 
 
 def _complete(operation: dict[str, Any], dependant: Any, named: bool) -> None:

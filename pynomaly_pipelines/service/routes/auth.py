@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Form, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.config import JsonDict
 from starlette.concurrency import run_in_threadpool
 
 from pynomaly_pipelines.operations.errors import BadRequest, NotAuthenticated
@@ -34,16 +35,30 @@ Password = Annotated[SecretStr, Field(min_length=1, max_length=4096, description
 _TOKEN = Annotated[str, Field(max_length=8192)]
 
 
+def _form(grant: str, *fields: str) -> JsonDict:
+    """What goes together in a form; without `fields`, one of the grant's name."""
+    given = fields or (grant,)
+    properties: JsonDict = {"grant_type": {"const": grant}, **{name: {"minLength": 1} for name in given}}
+    return {"properties": properties, "required": ["grant_type", *given]}
+
+
 class TokenRequest(BaseModel):
     """A form of RFC 6749, 4.3.2 or 6. Other fields are ignored, as it says."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(
+        frozen=True, json_schema_extra={"anyOf": [_form("password", "username", "password"), _form("refresh_token")]}
+    )
 
     grant_type: Literal["password", "refresh_token"] = Field(description="What it is asked for.")
     username: str = Field("", max_length=1000, description="With `password`: the account's name.")
     password: SecretStr = Field(SecretStr(""), max_length=4096, description="With `password`: the password.")
     refresh_token: _TOKEN = Field("", description="With `refresh_token`: the newest one.")
-    scope: str = Field("", max_length=2000, description="Permissions between spaces; empty: all of the account's.")
+    scope: str = Field(
+        "",
+        max_length=2000,
+        description="Permissions between spaces; empty: all of the account's.",
+        json_schema_extra={"pattern": rf"^( *({'|'.join(Permission)})( |$))* *$"},
+    )
 
 
 class TokenAnswer(Answer):

@@ -63,7 +63,12 @@ class Users(Answer):
 class NewUser(Answer):
     """An account to be made."""
 
-    name: str = Field(min_length=1, max_length=NAME_LENGTH, examples=["ada@example.org"])
+    name: str = Field(
+        min_length=1,
+        max_length=NAME_LENGTH,
+        examples=["ada@example.org"],
+        json_schema_extra={"pattern": "^ *[A-Za-z0-9][A-Za-z0-9._@+-]* *$"},
+    )
     role: Role = Role.VIEWER
     all_pipelines: StrictBool = Field(True, description="False: only pipelines with a grant.")
 
