@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def checked(service: Service) -> AsyncIterator[None]:
-    """Its checks are there from the start on, whether or not what they ask is; the database is let go at the end."""
+    """Its checks are there from the start on, whether or not what they ask is."""
     await asyncio.to_thread(_add, service)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(service.database.close)
+    yield
 
 
 def _add(service: Service) -> None:

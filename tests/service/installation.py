@@ -56,6 +56,7 @@ class Installation:
     settings: dict[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     closing: list[Callable[[], object]] = field(default_factory=list)
+    _first: dict[int, TestClient] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.app = self.another()
@@ -76,9 +77,14 @@ class Installation:
         return app
 
     def client_of(self, app: FastAPI, address: str = "127.0.0.1") -> TestClient:
+        """A client of it; all clients of one application are in one event loop, as in one process."""
         client = TestClient(app, base_url="http://localhost", client=(address, 50_000), raise_server_exceptions=False)
-        client.__enter__()
-        self.closing.insert(0, lambda: client.__exit__(None, None, None))
+        first = self._first.setdefault(id(app), client)
+        if first is client:
+            client.__enter__()
+            self.closing.insert(0, lambda: client.__exit__(None, None, None))
+        else:
+            client.portal = first.portal
         return client
 
     def add(self, name: str, role: Role = Role.USER, *, password: str = PASSWORD) -> Account:

@@ -158,6 +158,6 @@ def test_a_registry_that_is_away_is_told_as_such(
         service.registry.tracking_uri = f"http://127.0.0.1:{free_port()}"
         for address in ("models", "models/1", "models/champion"):
             answer = client.get(f"/v1/pipelines/shop/{address}")
-            assert (answer.status_code, answer.json()["code"]) == (503, "dependency-unavailable"), address
+            assert (answer.status_code, answer.json()["code"]) == (503, "registry-unreachable"), address
             assert int(answer.headers["retry-after"]) >= 1
         assert client.get("/health/live").status_code == 200

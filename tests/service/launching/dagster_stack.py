@@ -79,7 +79,11 @@ class DagsterStack:
         process = self.processes.pop(name, None)
         if process is not None:
             os.killpg(process.pid, number)
-            process.wait(30)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def stop_all(self) -> None:
         for name in ("daemon", "web", "code"):

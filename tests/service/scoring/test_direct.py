@@ -90,6 +90,8 @@ def test_both_ways_answer_alike(client: TestClient, asked: str, monkeypatch: pyt
 def test_the_account_is_counted(shop: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:
     app = app_of(shop, tmp_path_factory.mktemp("service"), rate_score="3/3600")
     _, headers, body = ASKED["a row"]
-    with TestClient(app, client=("10.1.1.1", 1)) as one, TestClient(app, client=("10.1.1.2", 1)) as other:
+    with TestClient(app, client=("10.1.1.1", 1)) as one:
+        other = TestClient(app, client=("10.1.1.2", 1))
+        other.portal = one.portal
         assert [one.post(URL, headers=headers, content=body).status_code for _ in range(2)] == [200, 200]
         assert [other.post(URL, headers=headers, content=body).status_code for _ in range(2)] == [200, 429]
