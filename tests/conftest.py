@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pynomaly_pipelines.operations import redaction
 from pynomaly_pipelines.operations.resilience import dependencies
 from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
@@ -21,6 +23,13 @@ def _own_breakers() -> Iterator[None]:
     """What one test saw fail keeps no other test from asking."""
     yield
     dependencies.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret of one test is an ordinary word in another: `registry` would be blotted out of every registry's URL."""
+    monkeypatch.setattr(redaction, "_known", OrderedDict(redaction._known))
+    monkeypatch.setattr(redaction, "_longest_first", redaction._longest_first)
 
 
 @pytest.fixture(scope="session")
