@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -39,13 +40,30 @@ class Mailbox:
 @contextmanager
 def mail_server() -> Iterator[Mailbox]:
     from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import SMTP
 
     mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
+    sessions: list[SMTP] = []
+
+    class Answering(Controller):
+        def factory(self) -> SMTP:
+            sessions.append(SMTP(mailbox, **self.SMTP_kwargs))
+            return sessions[-1]
+
+    async def hang_up() -> None:
+        # The controller stops its loop and leaves the connections open, which warn when they are collected.
+        for session in sessions:
+            if session.transport is not None:
+                session.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), timeout=30)
+
+    controller = Answering(mailbox, hostname="127.0.0.1", port=mailbox.port)
     controller.start()
     try:
         yield mailbox
     finally:
+        asyncio.run_coroutine_threadsafe(hang_up(), controller.loop).result(timeout=60)
         controller.stop()
 
 

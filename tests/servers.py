@@ -7,6 +7,7 @@ need it are skipped with the reason. PostgreSQL refuses to run as root, so that 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import secrets
@@ -150,18 +151,32 @@ class AwsEndpoint:
         return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": self.endpoint}
 
 
-def free_port(highest: int = 55_000) -> int:
-    """A port nobody listens on, below `highest`."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < highest:
+def free_port() -> int:
+    """A port nobody listens on, nor on the one 10,000 above it, and that no other call in these tests is given.
+
+    Both lie below those that the system gives to outgoing connections (from 32,768 on Linux): one of those would be
+    taken now and then between this answer and the server's start.
+    """
+    for _ in range(_PORTS_EACH):
+        port = _FIRST_PORT + next(_turns) % _PORTS_EACH
+        if _is_free(port) and _is_free(port + 10_000):
             return port
-        with socket.socket() as probe:
-            port = 20_000 + secrets.randbelow(highest - 20_000)
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
+    pytest.fail(f"no free port among {_PORTS_EACH} from {_FIRST_PORT} on")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+_PORTS_EACH = 1_250
+"""Ports of one test process; eight of them fit in below the ports 10,000 above."""
+_FIRST_PORT = 12_000 + _PORTS_EACH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw7")[2:]) % 8)
+_turns = itertools.count(secrets.randbelow(_PORTS_EACH))
 
 
 # --------------------------------------------------------------------------------------------------- PostgreSQL
@@ -232,7 +247,7 @@ def object_storage() -> Iterator[ObjectStorage]:
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    # Each of these ports has a second one, 10,000 above it.
+    # Each of these ports has a second one, 10,000 above it, which `free_port` keeps free too.
     master, volume, filer, port = (free_port() for _ in range(4))
     log = (folder / "log").open("wb")
     process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from pynomaly_pipelines.operations.resilience import dependencies
 from pynomaly_pipelines.service.access.permissions import Permission, Role
 from pynomaly_pipelines.stages.expectations.acceptance import ACCEPTED
 from tests.service.audited import entries
@@ -20,11 +21,13 @@ RELEASE = f"{HELD}/release"
 @pytest.fixture
 def dagster(monkeypatch: pytest.MonkeyPatch) -> Launches:
     monkeypatch.setenv("PYNOMALY_BREAKER_DAGSTER_FAILURES", "1000")
+    # Fixtures made before this one may have read the rules already.
+    dependencies.cache_clear()
     return Launches()
 
 
 @pytest.fixture
-def client(till: Till, dagster: Launches) -> TestClient:
+def client(dagster: Launches, till: Till) -> TestClient:
     client = till(Role.ADMIN)
     dagster.behind(client)
     return client
