@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 
 import pyarrow as pa
 import pytest
 
-from benchmarks.serving import Window, loads, ratios, tree_seconds
+from benchmarks.serving import BASELINES, Window, loads, ratios, started, tree_seconds
+from tests.servers import free_port
 
 
 def test_ratios_are_of_the_same_round_and_leave_out_a_starved_one() -> None:
@@ -29,4 +32,14 @@ def test_all_forms_ask_for_the_same_rows() -> None:
     asked = loads(1000, 1)
     assert [load.name for load in asked["ours"]] == ["1000 × 1 clients, JSON", "1000 × 1 clients, Arrow"]
     assert pa.ipc.open_stream(asked["ours"][1].body).read_all().num_rows == 1000
-    assert asked["mlflow"][0].name == "1000 × 1 clients"
+    assert {asked[name][0].name for name in BASELINES} == {"1000 × 1 clients"}
+    assert len(json.loads(asked[BASELINES[0]][0].body)["dataframe_split"]["data"]) == 1000
+
+
+def test_what_a_server_said_is_told_when_it_does_not_start() -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no such model')"]
+    with (
+        pytest.raises(SystemExit, match="fails did not start:\nno such model"),
+        started("fails", command, free_port(), "/", {}),
+    ):
+        pass
