@@ -171,7 +171,7 @@ class Stack:
         module = f"{self._project.module}.{DEFINITIONS}"
         code = [script("dagster"), "code-server", "start", "-h", HOST, "-p", str(self._code_port), "-m", module]
         web = [script("dagster-webserver"), "-h", HOST, "-p", str(self.port), "-w", str(workspace)]
-        daemon = [script("dagster-daemon"), "run", "-w", str(workspace)]
+        daemon = [script("pynomaly"), "daemon", "-w", str(workspace)]
         store = ["--default-artifact-root", settings.artifacts]
         mlflow = [script("mlflow"), "server", "--host", HOST, "--port", str(self.mlflow_port), "--workers", "1", *store]
         settings.data_docs.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ need it are skipped with the reason. PostgreSQL refuses to run as root, so that 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -28,42 +29,6 @@ import pytest
 
 _NOBODY = 65534
 _START_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Postgres:
-    """A running PostgreSQL server."""
-
-    port: int
-    password: str
-    pid: int
-
-    def hang(self) -> None:
-        """It and all who serve a connection answer nothing; connections stay open."""
-        self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """After `hang`."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        for pid in (self.pid, *map(int, children)):
-            os.kill(pid, number)
-
-    def url(self, database: str = "postgres") -> str:
-        """Its SQLAlchemy URL."""
-        return f"postgresql+psycopg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
-
-    def create(self, database: str, template: str = "template1") -> str:
-        """A new database, empty or a copy of another that nobody is connected to; returns its URL."""
-        import sqlalchemy as sa
-
-        engine = sa.create_engine(self.url(), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sa.text(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'))
-        engine.dispose()
-        return self.url(database)
 
 
 @dataclass(frozen=True)
@@ -182,6 +147,77 @@ _turns = itertools.count(secrets.randbelow(_PORTS_EACH))
 # --------------------------------------------------------------------------------------------------- PostgreSQL
 
 
+class Postgres:
+    """A PostgreSQL server that a test may stop, kill, hang and start again."""
+
+    def __init__(self, programs: Path, folder: Path, user: dict[str, Any], password: str) -> None:
+        """Over a folder that `initdb` has made; not started yet."""
+        self.port = free_port()
+        self.password = password
+        self._programs, self._folder, self._user = programs, folder, user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; also again, after `stop` or `kill`."""
+        options = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "timezone=UTC"]
+        command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), "-h", "127.0.0.1"]
+        command += ["-p", str(self.port), "-k", str(self._folder)]
+        command += [part for option in options for part in ("-c", option)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._user)
+        _wait(self.port, self._process, self._folder / "log")
+
+    def stop(self) -> None:
+        """As for a restart: connections are told and closed, new ones refused."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(60)
+            self._process = None
+
+    def kill(self) -> None:
+        """As a machine that is gone: nobody is told, nothing is written down."""
+        if self._process is not None:
+            children = self._children()
+            self._process.kill()
+            self._process.wait(60)
+            self._process = None
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+    def hang(self) -> None:
+        """It and all who serve a connection answer nothing; connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `hang`."""
+        self._signal(signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        for pid in (self._process.pid, *self._children()):
+            os.kill(pid, number)
+
+    def url(self, database: str = "postgres") -> str:
+        """Its SQLAlchemy URL."""
+        return f"postgresql+psycopg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str, template: str = "template1") -> str:
+        """A new database, empty or a copy of another that nobody is connected to; returns its URL."""
+        import sqlalchemy as sa
+
+        engine = sa.create_engine(self.url(), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'))
+        engine.dispose()
+        return self.url(database)
+
+
 @contextmanager
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with an empty data folder."""
@@ -194,30 +230,22 @@ def postgres() -> Iterator[Postgres]:
     if os.geteuid() == 0:
         user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
         os.chown(folder, _NOBODY, _NOBODY)
-    password, port = secrets.token_hex(8), free_port()
+    password = secrets.token_hex(8)
     (folder / "password").write_text(password)
-    data = folder / "data"
     made = subprocess.run(
-        [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile",
+        [str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "scram-sha-256", "--pwfile",
          str(folder / "password"), "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
         capture_output=True, text=True, check=False, **user,
     )  # fmt: skip
     if made.returncode:
         shutil.rmtree(folder, ignore_errors=True)
         pytest.skip(f"no PostgreSQL: initdb failed: {made.stderr.strip()[-300:]}")
-    options = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "timezone=UTC"]
-    command = [str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [*command, *(part for option in options for part in ("-c", option))], stdout=log, stderr=log, **user
-    )
+    server = Postgres(programs, folder, user, password)
     try:
-        _wait(port, process, folder / "log")
-        yield Postgres(port, password, process.pid)
+        server.start()
+        yield server
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
-        log.close()
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

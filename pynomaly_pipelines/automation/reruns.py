@@ -85,7 +85,7 @@ def build_reruns(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
         description=f"Finds stuck runs of {spec.name}, launches failed ones again by its policy, sets poison aside.",
         asset_selection=dg.AssetSelection.groups(spec.name),
         default_status=dg.DefaultSensorStatus.RUNNING if live else dg.DefaultSensorStatus.STOPPED,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=spec.automation.reruns_interval_seconds,
         tags={"pipeline": spec.name},
     )
     def reruns(context: dg.SensorEvaluationContext) -> dg.SensorResult:

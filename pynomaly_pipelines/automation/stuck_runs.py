@@ -1,7 +1,9 @@
 """Runs that are said to be running and show no sign of life -> marked as failed, so that they are resumed.
 
 Dagster's default launcher never notices that the machine or the code server went down: such a run stays `STARTED` for
-good. Signs of life are compared with themselves, by the watcher's own clock: no two machines need the same time.
+good. Signs of life are compared with themselves, by the watcher's own clock: no two machines need the same time. Time
+in which the watcher did not look, because it was away or the database was, counts for half a lease at most: runs could
+not show themselves either.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ _MOST = 500
 
 
 class Beat(BaseModel):
-    """A sign of life as it was first seen."""
+    """A sign of life of a run."""
 
     model_config = ConfigDict(frozen=True)
 
     value: str
     seen: datetime
+    """When it was looked at last."""
+    silent: timedelta = timedelta()
+    """For how long it has been the same."""
 
 
 def look_for_stuck_runs(
@@ -41,14 +46,19 @@ def look_for_stuck_runs(
     beats: dict[str, Beat] = {}
     said: list[str] = []
     for run in instance.get_runs(filters, limit=_MOST):
-        value = run.tags.get(BEAT_TAG, "")
-        last = known.get(run.run_id)
-        beat = last if last is not None and last.value == value else Beat(value=value, seen=now)
-        if now - beat.seen < lease:
+        beat = _looked_at(run, known.get(run.run_id), now, lease)
+        if beat.silent < lease:
             beats[run.run_id] = beat
-            continue
-        said.append(_give_up(instance, run, now - beat.seen))
+        else:
+            said.append(_give_up(instance, run, beat.silent))
     return beats, said
+
+
+def _looked_at(run: dg.DagsterRun, last: Beat | None, now: datetime, lease: timedelta) -> Beat:
+    value = run.tags.get(BEAT_TAG, "")
+    if last is None or last.value != value:
+        return Beat(value=value, seen=now)
+    return Beat(value=value, seen=now, silent=last.silent + min(now - last.seen, lease / 2))
 
 
 def _give_up(instance: dg.DagsterInstance, run: dg.DagsterRun, silent: timedelta) -> str:

@@ -35,6 +35,8 @@ class Automation(Strict):
     """How often a run that failed on a transient fault is launched again by the failed-run sensor."""
     rerun_delay_seconds: PositiveInt = 60
     """Wait before the first of these; doubled each time, an hour at most."""
+    reruns_interval_seconds: PositiveInt = 15
+    """Seconds between two looks for failed and silent runs."""
     rerun_budget: Annotated[int, Field(ge=0)] = 50
     """Most runs of the failed-run sensor in 24 hours."""
     freshness_hours: PositiveFloat | None = None

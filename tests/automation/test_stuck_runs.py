@@ -60,10 +60,24 @@ def test_a_run_that_beats_lives_whatever_its_clock_says(instance: dg.DagsterInst
         assert said == []
 
 
-def test_a_canceling_run_without_a_process_is_canceled(instance: dg.DagsterInstance) -> None:
-    run_id = started(instance, dg.DagsterRunStatus.CANCELING)
+def test_a_watcher_that_was_away_gives_runs_time_to_show_themselves(instance: dg.DagsterInstance) -> None:
+    """The database hung for an hour, so that no run could write; then one does, and one does not."""
+    lives, lost = started(instance), started(instance)
     beats, _ = look_for_stuck_runs(instance, "sales", {}, NOON, LEASE)
-    look_for_stuck_runs(instance, "sales", beats, NOON + LEASE, LEASE)
+    back = NOON + timedelta(hours=1)
+    beats, said = look_for_stuck_runs(instance, "sales", beats, back, LEASE)
+    assert said == []
+    instance.add_run_tags(lives, {BEAT_TAG: "1 here 1"})
+    beats, said = look_for_stuck_runs(instance, "sales", beats, back + LEASE / 2, LEASE)
+    assert lost[:8] in "".join(said)
+    assert list(beats) == [lives]
+    assert status_of(instance, lives) is dg.DagsterRunStatus.STARTED
+
+
+def test_a_canceling_run_without_a_process_is_canceled(instance: dg.DagsterInstance) -> None:
+    run_id, beats = started(instance, dg.DagsterRunStatus.CANCELING), dict[str, Beat]()
+    for part in (0, 0.5, 1):
+        beats, _ = look_for_stuck_runs(instance, "sales", beats, NOON + part * LEASE, LEASE)
     assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELED
 
 
