@@ -95,9 +95,9 @@ class Deployment:
             for noun in ("model", "evaluation", "champion"):
                 instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(["orders", noun])))
 
-    def drop(self) -> None:
-        """Files of three more days."""
-        for day in ARRIVING:
+    def drop(self, *days: str) -> None:
+        """Files of more days; by default of all that come."""
+        for day in days or ARRIVING:
             self._file(day)
 
     def _file(self, day: str) -> None:
@@ -150,11 +150,11 @@ class Deployment:
         except TableError:
             return {}
 
-    def all_scored(self) -> bool:
-        """Whether every row that came was scored, and none twice."""
+    def all_scored(self, *days: str) -> bool:
+        """Whether every row of these days was scored, and none twice; by default of all that come."""
         rows = self.lake.read("orders", "scores", columns=["id"])["id"].to_pylist()
-        days = dict.fromkeys((*PAST, *ARRIVING), ROWS)
-        return self.scored() == days and len(set(rows)) == len(rows)
+        expected = dict.fromkeys((*PAST, *(days or ARRIVING)), ROWS)
+        return self.scored() == expected and len(set(rows)) == len(rows)
 
     def until(self, ready: Callable[[], object], seconds: float, what: str) -> None:
         """Wait for it."""

@@ -36,8 +36,9 @@ _TAKE = sa.text(
     f"SELECT set_config('tcp_keepalives_idle', '{_IDLE}', false), set_config('tcp_keepalives_interval', '{_INTERVAL}',"
     f" false), set_config('tcp_keepalives_count', '{_COUNT}', false), pg_try_advisory_lock({_KEY}) AS taken"
 )
+# B608: the one part put in is a constant of ours.
 _END_OTHERS = sa.text(
-    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"  # nosec B608 - our own constants
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"  # nosec B608
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     f" AND ((classid::bigint << 32) | objid::bigint) = {_KEY} AND pid <> pg_backend_pid()"
 )
