@@ -13,7 +13,7 @@ from pynomaly_pipelines.resources.registry import Registry
 from tests.faults.deployment import ARRIVING, Deployment, at_work, open_runs
 from tests.servers import Postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 pytest.importorskip("dagster_postgres")
 
 AWAY_SECONDS = 5
@@ -49,8 +49,7 @@ def test_each_day_is_scored_once_whatever_happens_to_it(deployment: Deployment, 
         came = ARRIVING[:number]
         with deployment.instance() as instance:
             deployment.until(
-                lambda: deployment.all_scored(*came) and not open_runs(instance),  # noqa: B023 - called at once
-                240,
+                lambda: not open_runs(instance) and deployment.all_scored(*came),  # noqa: B023 - called at once
                 f"the end of the work after PostgreSQL was {fault}",
             )
             # The run went on, or it was found and the day was scored by another.
@@ -62,5 +61,5 @@ def test_each_day_is_scored_once_whatever_happens_to_it(deployment: Deployment, 
 def run_that_works(deployment: Deployment, day: str) -> str:
     """The id of the run that works on a day, in the middle of it."""
     with deployment.instance() as instance:
-        deployment.until(lambda: at_work(instance), 120, f"a run at work on {day}")
-        return at_work(instance)[0].run_id
+        deployment.until(lambda: at_work(instance, day), f"a run at work on {day}")
+        return at_work(instance, day)[0].run_id

@@ -5,22 +5,23 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from tests.faults.deployment import Deployment, at_work, open_runs
+from tests.faults.deployment import ARRIVING, Deployment, at_work, open_runs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+DAY = ARRIVING[0]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_its_run_is_given_up_and_the_work_is_done(deployment: Deployment) -> None:
     deployment.start()
-    deployment.drop()
+    deployment.drop(DAY)
     with deployment.instance() as instance:
-        deployment.until(lambda: at_work(instance), 120, "a run at work")
+        deployment.until(lambda: at_work(instance, DAY), "a run at work")
         deployment.kill()
-        lost = [run.run_id for run in at_work(instance)]
+        lost = [run.run_id for run in at_work(instance, DAY)]
         assert lost, "the run ended before the machine was lost"
 
         deployment.start()
-        deployment.until(lambda: deployment.all_scored() and not open_runs(instance), 240, "the end of the work")
+        deployment.until(lambda: not open_runs(instance) and deployment.all_scored(DAY), "the end of the work")
 
         for run_id in lost:
             run = instance.get_run_by_id(run_id)

@@ -12,7 +12,7 @@ from pynomaly_pipelines.automation.leadership.leader import DAEMON
 from pynomaly_pipelines.serving_locally import Service
 from tests.faults.deployment import Deployment, alive, family
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def daemons(*services: Service) -> list[int]:
@@ -23,17 +23,17 @@ def daemons(*services: Service) -> list[int]:
 
 def test_one_works_and_the_other_takes_over(deployment: Deployment) -> None:
     first = deployment.start_daemon("first")
-    deployment.until(lambda: "leader" in first.log.read_text(), 60, "the first daemon")
+    deployment.until(lambda: "leader" in first.log.read_text(), "the first daemon")
     second = deployment.start_daemon("second")
-    deployment.until(lambda: "standby" in second.log.read_text(), 60, "the second daemon")
-    deployment.until(lambda: len(daemons(first)) == 1, 60, "the first's process")
+    deployment.until(lambda: "standby" in second.log.read_text(), "the second daemon")
+    deployment.until(lambda: len(daemons(first)) == 1, "the first's process")
     assert daemons(second) == []
 
     assert first.process is not None
     (worked,) = daemons(first)
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
-    deployment.until(lambda: len(daemons(second)) == 1, 60, "the take-over")
+    deployment.until(lambda: len(daemons(second)) == 1, "the take-over")
     assert not alive(worked)
     assert "leader" in second.log.read_text()
 
