@@ -200,8 +200,11 @@ class Postgres:
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
-        for pid in (self._process.pid, *self._children()):
-            os.kill(pid, number)
+        # The parent first: it starts no more children. One that wakes up to a lost connection ends by itself.
+        os.kill(self._process.pid, number)
+        for child in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
 
     def url(self, database: str = "postgres") -> str:
         """Its SQLAlchemy URL."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pynomaly_pipelines.automation.leadership import Taking
 from pynomaly_pipelines.resources.registry import Registry
 from tests.faults.deployment import ARRIVING, Deployment, at_work, open_runs
 from tests.servers import Postgres
@@ -56,6 +57,9 @@ def test_each_day_is_scored_once_whatever_happens_to_it(deployment: Deployment, 
             ended = instance.get_run_by_id(broken)
             assert ended is not None
             assert ended.status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+    # Frozen, nobody else could have the lock; stopped or killed, it was lost, and taken anew.
+    told = (deployment.project / "daemon.log").read_text()
+    assert told.count(Taking.TAKEN.value) == 3
 
 
 def run_that_works(deployment: Deployment, day: str) -> str:
