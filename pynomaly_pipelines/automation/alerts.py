@@ -1,33 +1,31 @@
 """News of a pipeline -> each receiver is told, once, in its rhythm; one that fails is tried again and delays no other.
 
-A mark is written after a receiver took a message: in the log of incidents, or on the failed run. Whatever happens in
-between, the message is sent again. What fails is tried again after 1, 2, 4 … minutes, an hour at most, and after
-`TRIES` failures once a day.
+A mark is written after a receiver took a message: in the log of incidents, on the failed run, or in the table `told`.
+Whatever happens in between, the message is sent again. What fails is tried again after 1, 2, 4 … minutes, an hour at
+most, and after `TRIES` failures once a day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from pynomaly_pipelines.automation import reported
-from pynomaly_pipelines.automation.silent_runs import all_silent
+from pynomaly_pipelines.automation.news import Calm, Known, News, gather
 from pynomaly_pipelines.operations.secrets import variable
 from pynomaly_pipelines.operations.settings import Settings
 from pynomaly_pipelines.resources.configurable import LakeResource
 from pynomaly_pipelines.resources.notifications import LONGEST_SECONDS, Message, Outcome, send_each
 from pynomaly_pipelines.resources.tables import Lake
 from pynomaly_pipelines.spec import PipelineSpec
-from pynomaly_pipelines.stages.incidents.incident import Incident
-from pynomaly_pipelines.stages.notifications.messages import Failure
 
 TRIES = 8
 FIRST_DELAY, LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=1)
 AFTER_TRIES = timedelta(days=1)
+NEWCOMER = timedelta(days=2)
 _MOST_WAITING = 500
 
 
@@ -36,10 +34,12 @@ class Receiver(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    since: datetime
+    """Failures before that are not told."""
     digested: datetime
     """Its last time for news that has passed."""
-    waiting: tuple[str, ...] = ()
-    """Incidents that it is still to be told of."""
+    waiting: Mapping[str, str] = {}
+    """Incidents that it is still to be told of, and the partition in which each began."""
     failures: int = 0
     """In a row."""
     next_try: datetime | None = None
@@ -58,25 +58,13 @@ class Cursor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     receivers: Mapping[str, Receiver] = {}
+    calm: Calm | None = None
 
     def of(self, spec: PipelineSpec, now: datetime) -> dict[str, Receiver]:
-        """Each receiver of the spec; a new one begins now."""
+        """Each receiver of the spec; to a new one, failures of the last two days are news."""
         assert spec.notify is not None
-        return {name: self.receivers.get(name, Receiver(digested=now)) for name in spec.notify.receivers}
-
-
-@dataclass(frozen=True)
-class News:
-    """What one receiver is to be told."""
-
-    incidents: tuple[Incident, ...] = ()
-    failures: tuple[Failure, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.incidents or self.failures)
-
-    def __str__(self) -> str:
-        return f"{len(self.incidents)} incidents, {len(self.failures)} failures"
+        new = Receiver(since=now - NEWCOMER, digested=now)
+        return {name: self.receivers.get(name, new) for name in spec.notify.receivers}
 
 
 def build_alerts(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:
@@ -111,11 +99,12 @@ def tell(
     from pynomaly_pipelines.stages.notifications.digests import last_slot
 
     receivers, slot = cursor.of(spec, now), last_slot(spec, now)
-    every = news(instance, spec, lake, {name: state.waiting for name, state in receivers.items()}, now)
+    known = {name: Known(state.since, state.waiting) for name, state in receivers.items()}
+    every = gather(instance, spec, lake, known, now, cursor.calm)
     said: list[str] = []
     chosen: dict[str, News] = {}
     for name in receivers:
-        receivers[name], ready, waits = _chosen(spec, receivers[name], every[name], slot, now)
+        receivers[name], ready, waits = _chosen(spec, receivers[name], every.of[name], slot, now)
         if ready:
             chosen[name] = ready
         if waits:
@@ -127,40 +116,18 @@ def tell(
         if outcome.sent:
             _mark(instance, spec, lake, told, outcome.receiver, now)
         receivers[outcome.receiver] = _after(state, outcome, told, slot, now)
-    return said, Cursor(receivers=receivers)
-
-
-def news(
-    instance: dg.DagsterInstance,
-    spec: PipelineSpec,
-    lake: Lake,
-    waiting: Mapping[str, Sequence[str]],
-    now: datetime,
-) -> dict[str, News]:
-    """What each receiver is to be told, whenever its time is; `waiting` are incidents known to be due."""
-    assert spec.notify is not None
-    from pynomaly_pipelines.stages.incidents.finding import listed
-    from pynomaly_pipelines.stages.notifications.due import due, latest_scored, scored_by
-
-    latest = latest_scored(spec, lake) if "incidents" in spec.notify.about else None
-    standings = listed(spec, lake) if latest is not None else []
-    found, silent = {}, dict[str, bool]()
-    for name in spec.notify.receivers:
-        incidents = []
-        for standing in due(spec, standings, name, latest, waiting.get(name, ())) if latest is not None else ():
-            incident = standing.incident
-            if incident.id not in silent:
-                silent[incident.id] = all_silent(instance, scored_by(spec, lake, incident))
-            if not silent[incident.id]:
-                incidents.append(incident)
-        failures = reported.reported(instance, spec, name, now) if "failures" in spec.notify.about else []
-        found[name] = News(tuple(incidents), tuple(failures))
-    return found
+    return said, Cursor(receivers=receivers, calm=every.calm)
 
 
 def messages(spec: PipelineSpec, lake: Lake, chosen: Mapping[str, News]) -> dict[str, Message]:
     """One message for each receiver; pictures of the worst incidents are drawn once."""
-    from pynomaly_pipelines.stages.notifications.messages import DETAILED, about_failures, about_incidents, joined
+    from pynomaly_pipelines.stages.notifications.messages import (
+        DETAILED,
+        about_failures,
+        about_incidents,
+        about_notices,
+        joined,
+    )
     from pynomaly_pipelines.stages.notifications.plots import picture
 
     public_url, drawn, found = Settings.from_environment().public_url, {}, {}
@@ -173,6 +140,8 @@ def messages(spec: PipelineSpec, lake: Lake, chosen: Mapping[str, News]) -> dict
                     drawn[incident.id] = picture(spec, lake, incident)
             pictures = [drawn[incident.id] for incident in worst]
             parts.append(about_incidents(spec, told.incidents, pictures, public_url))
+        if told.notices:
+            parts.append(about_notices(spec, told.notices, public_url))
         if told.failures:
             parts.append(about_failures(spec, told.failures, public_url))
         found[name] = joined(parts)
@@ -191,7 +160,7 @@ def _chosen(
 ) -> tuple[Receiver, News, str]:
     """What is sent to a receiver now, and what is said of the rest."""
     assert spec.notify is not None
-    waiting = tuple(incident.id for incident in found.incidents)[-_MOST_WAITING:]
+    waiting = {incident.id: incident.partitions[0] for incident in found.incidents[-_MOST_WAITING:]}
     state = state.model_copy(update={"waiting": waiting})
     if state.next_try is not None and now < state.next_try:
         again = f"is tried again at {state.next_try:%m-%d %H:%M} UTC after {state.failures} failures"
@@ -199,26 +168,28 @@ def _chosen(
     if spec.notify.digest == "immediate" or slot > state.digested:
         # A time for news that passes without any is used up, too.
         return (state if found else state.model_copy(update={"digested": slot})), found, ""
-    later = f"has {len(found.incidents)} incidents in its next {spec.notify.digest} digest" if found.incidents else ""
-    return state, News(failures=found.failures), later
+    later = found.in_rhythm
+    return state, News(failures=found.failures), f"has {later} in its next {spec.notify.digest} digest" if later else ""
 
 
 def _mark(
     instance: dg.DagsterInstance, spec: PipelineSpec, lake: Lake, told: News, receiver: str, now: datetime
 ) -> None:
-    from pynomaly_pipelines.stages.notifications import due
+    from pynomaly_pipelines.stages.notifications import due, marks
 
     for incident in told.incidents:
         due.mark(spec, lake, incident, receiver)
     for failure in told.failures:
         reported.mark(instance, failure.run_id, receiver, now)
+    for notice in told.notices:
+        marks.write(spec, lake, notice, receiver)
 
 
 def _after(state: Receiver, outcome: Outcome, told: News, slot: datetime, now: datetime) -> Receiver:
     if not outcome.sent:
         return state.failed(outcome.why_not, now)
     state = state.model_copy(update={"failures": 0, "next_try": None, "why": ""})
-    return state.model_copy(update={"waiting": (), "digested": slot}) if told.incidents else state
+    return state.model_copy(update={"waiting": {}, "digested": slot}) if told.in_rhythm else state
 
 
 def _said(outcome: Outcome, told: News) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import RunRecord
@@ -13,6 +14,9 @@ from pynomaly_pipelines.automation.arrivals import PARTITION_TAG, RANGE_END, RAN
 from pynomaly_pipelines.operations.faults import Fault
 from pynomaly_pipelines.partitions import Calendar
 from pynomaly_pipelines.spec import PipelineSpec
+
+if TYPE_CHECKING:
+    from dagster_shared.error import SerializableErrorInfo
 
 ATTEMPT_TAG, OF_TAG = "pynomaly/attempt", "pynomaly/rerun_of"
 ACCEPTED, READABLE = "accepted", "readable"
@@ -104,10 +108,35 @@ def _fault(instance: dg.DagsterInstance, run_id: str) -> tuple[Fault, str]:
             # A blocking check that failed has no kind: it judged the data.
             return Fault(str(kind.value)) if kind is not None else Fault.DATA, told.description or told.label or ""
         error = event.step_failure_data.error
-        return _without_kind(error.cls_name if error else None), (error.message if error else "").strip()
-    return Fault.LOST, "its process ended without a word"
+        return _without_kind(error), _cause(error) or "a step failed without a word"
+    return Fault.LOST, _last_words(instance, run_id)
 
 
-def _without_kind(name: str | None) -> Fault:
+def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
+    """What is known of a run that failed outside of its steps."""
+    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
+        event = record.dagster_event
+        if event is None:
+            continue
+        error = event.job_failure_data.error if event.event_specific_data is not None else None
+        return _cause(error) or event.message or "its process ended without a word"
+    return "its process ended without a word"
+
+
+def _without_kind(error: SerializableErrorInfo | None) -> Fault:
     # A step that Dagster itself stopped, or an exception from outside the stages.
-    return Fault.DATA if name == "DagsterAssetCheckFailedError" else Fault.BUG
+    return Fault.DATA if any(link.cls_name == "DagsterAssetCheckFailedError" for link in _chain(error)) else Fault.BUG
+
+
+def _cause(error: SerializableErrorInfo | None) -> str:
+    """The words of what lies behind an error: Dagster wraps exceptions in its own."""
+    links = _chain(error)
+    return links[-1].message.strip() if links else ""
+
+
+def _chain(error: SerializableErrorInfo | None) -> list[SerializableErrorInfo]:
+    links = []
+    while error is not None:
+        links.append(error)
+        error = error.cause
+    return links

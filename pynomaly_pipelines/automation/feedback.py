@@ -23,10 +23,10 @@ def build_feedback(spec: PipelineSpec, trained: Sequence[str], *, live: bool) ->
         tags={"pipeline": spec.name},
     )
     def feedback(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        from pynomaly_pipelines.stages.incidents.states import VERDICTS, log
+        from pynomaly_pipelines.stages.incidents import states
 
         assert spec.automation.retrain_verdicts is not None
-        verdicts = sum(entry.action in VERDICTS for entry in log(spec, lake.open()))
+        verdicts = states.verdicts(spec, lake.open())
         new = verdicts - int(context.cursor or "0")
         if new < spec.automation.retrain_verdicts:
             wanted = f"{spec.automation.retrain_verdicts} (`automation.retrain_verdicts`)"

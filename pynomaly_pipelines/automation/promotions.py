@@ -9,7 +9,7 @@ from pynomaly_pipelines.resources.registry import CHAMPION, Registry, Version
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.promotion.noticing import OutsideMove
 
-SOUND_CHECK = "sound"
+GATE_CHECK, SOUND_CHECK = "gate", "sound"
 
 
 def build_promotions(spec: PipelineSpec, *, live: bool) -> dg.SensorDefinition:

@@ -166,16 +166,15 @@ def decide(spec: PipelineSpec, failed: FailedRun, now: datetime) -> Decision:
     if failed.refused:
         return _without_refused(spec, failed)
     if failed.fault is Fault.SETTING:
-        return Decision(f"{failed.why} A setting is reported, not retried")
+        return Decision(f"{_sentence(failed.why)} A setting is reported, not retried")
     if failed.fault in (Fault.TRANSIENT, Fault.LOST) and failed.attempt < spec.automation.reruns:
         return _again(spec, failed, now)
     if len(failed.keys) > 1:
         return _in_halves(spec, failed)
     if failed.fault is Fault.DATA:
-        return Decision(f"{failed.why} Bad data is reported, not retried")
-    if not failed.keys:
-        return Decision(f"{failed.why} {_why_no_more(spec, failed)}")
-    return Decision(f"{failed.keys[0]} is set aside: {failed.why} {_why_no_more(spec, failed)}", aside=failed.keys)
+        return Decision(f"{_sentence(failed.why)} Bad data is reported, not retried")
+    why = f"{_sentence(failed.why)} {_why_no_more(spec, failed)}"
+    return Decision(f"{failed.keys[0]} is set aside: {why}" if failed.keys else why, aside=failed.keys)
 
 
 def delay(spec: PipelineSpec, attempt: int) -> timedelta:
@@ -219,6 +218,12 @@ def _request(
         # Attempts are counted here; Dagster's own would multiply them.
         tags={**own, **(partition_tags(keys) if keys else {}), "dagster/max_retries": "0"},
     )
+
+
+def _sentence(said: str) -> str:
+    """What an exception said, as a sentence that another may follow."""
+    said = said.strip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 def _why_no_more(spec: PipelineSpec, failed: FailedRun) -> str:

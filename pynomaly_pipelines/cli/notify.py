@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--to", "only", help="Only this receiver.")
 def notify(pipeline: str, test: bool, dry_run: bool, only: str | None) -> None:
     """Show what the receivers of PIPELINE are to be told next; the sensor `<pipeline>_alerts` sends it."""
-    from pynomaly_pipelines.automation.alerts import messages, news
+    from pynomaly_pipelines.automation.alerts import NEWCOMER, messages
+    from pynomaly_pipelines.automation.news import Known, gather
 
     project = Project.current()
     spec = project.pipeline(pipeline)
@@ -36,12 +37,15 @@ def notify(pipeline: str, test: bool, dry_run: bool, only: str | None) -> None:
         _send_test(spec, names)
         return
     lake = open_lake(project)
+    now = datetime.now(UTC)
     with project.instance() as instance:
-        due = news(instance, spec, lake, {}, datetime.now(UTC))
+        found = gather(instance, spec, lake, dict.fromkeys(names, Known(now - NEWCOMER)), now)
     for name in names:
-        click.echo(f"{name} ({spec.notify.receivers[name]}, {spec.notify.digest}): {due[name]}")
+        click.echo(f"{name} ({spec.notify.receivers[name]}, {spec.notify.digest}): {found.of[name]}")
+    for why, count in found.untold.items():
+        click.echo(f"{count} {'incidents are' if count > 1 else 'incident is'} not told: {why}")
     if dry_run:
-        for name, message in messages(spec, lake, {name: due[name] for name in names if due[name]}).items():
+        for name, message in messages(spec, lake, {name: found.of[name] for name in names if found.of[name]}).items():
             _show(name, message)
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 from pynomaly_pipelines import __version__
 from pynomaly_pipelines.automation.failures import FAULT
 from pynomaly_pipelines.automation.heartbeats import alive, refuse_if_superseded
+from pynomaly_pipelines.automation.promotions import GATE_CHECK
 from pynomaly_pipelines.operations.errors import PynomalyError
 from pynomaly_pipelines.operations.faults import Fault, fault_of
 from pynomaly_pipelines.operations.settings import Settings
@@ -27,7 +28,7 @@ TRAINED = ("model", "evaluation", "champion")
 CONTRACT_CHECK = "contract"
 
 
-EXPECTATIONS, GATE, THRESHOLD = "expectations", "gate", "threshold"
+EXPECTATIONS, GATE, THRESHOLD = "expectations", GATE_CHECK, "threshold"
 
 
 DRIFTS = {"features": "feature_drift", "scores": "score_drift", "quality": "quality_drift"}

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 from pynomaly_pipelines.operations.errors import TableError, TableMoved
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 PARTITION = "_partition"
 _MAKERS = {
@@ -283,8 +286,12 @@ class Lake:
         partitions: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         version: int | None = None,
+        where: pc.Expression | None = None,
     ) -> pa.Table:
         """The rows of these partitions (by default all), ordered by partition and then as they were written.
+
+        Args:
+            where: only the rows it holds for; files whose statistics speak against it are not opened.
 
         Raises:
             TableError: no such table, version or column.
@@ -300,7 +307,7 @@ class Lake:
             )
         if partitions is not None and not partitions:
             return schema.empty_table().select(columns or schema.names)
-        rows = _scan(table, schema, partitions, list(columns) if columns is not None else None)
+        rows = _scan(table, schema, partitions, list(columns) if columns is not None else None, where)
         return _in_order(rows, list(columns) if columns is not None else schema.names)
 
     def stream(
@@ -467,11 +474,17 @@ def _arrow_schema(table: Any) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
 
 
-def _scan(table: Any, schema: pa.Schema, partitions: Sequence[str] | None, columns: list[str] | None) -> pa.Table:
+def _scan(
+    table: Any,
+    schema: pa.Schema,
+    partitions: Sequence[str] | None,
+    columns: list[str] | None,
+    where: pc.Expression | None,
+) -> pa.Table:
     # Not `filters`: they first turn the statistics of every file of the table into Arrow.
     pruned = None if partitions is None or PARTITION not in schema.names else _among(partitions)
     wanted = None if columns is None else list(dict.fromkeys([*columns, *_order_columns(schema)]))
-    return table.to_pyarrow_dataset(file_pruning_predicate=pruned).to_table(columns=wanted)
+    return table.to_pyarrow_dataset(file_pruning_predicate=pruned).to_table(columns=wanted, filter=where)
 
 
 def _order_columns(schema: pa.Schema) -> list[str]:

@@ -15,6 +15,7 @@ from pynomaly_pipelines.spec.strict import Strict
 from pynomaly_pipelines.spec.types import Share
 
 FRESH_HOURS = {"hourly": 12.0, "daily": 48.0, "weekly": 336.0, "monthly": 1488.0, "whole": 48.0}
+About = Literal["incidents", "failures", "drift", "promotions"]
 ReceiverName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 
 
@@ -24,10 +25,13 @@ class Notify(Strict):
     receivers: Annotated[dict[ReceiverName, Variable], Field(min_length=1, max_length=20)]
     """Name of a receiver -> variable or secret that holds its Apprise URL, `mailtos://…` or `slack://…` for
     instance."""
-    about: Annotated[tuple[Literal["incidents", "failures"], ...], Field(min_length=1)] = ("incidents", "failures")
-    """`incidents`: open ones. `failures`: runs that are not tried again, and partitions that were set aside."""
+    about: Annotated[tuple[About, ...], Field(min_length=1)] = ("incidents", "failures")
+    """`incidents`: open ones. `failures`: runs that are not tried again, and partitions that were set aside. `drift`:
+    drift that lasts. `promotions`: challengers that the gate refused or holds for a person, and champions that do not
+    score."""
     digest: Literal["immediate", "hourly", "daily"] = "immediate"
-    """At once (what is found within a minute is one message), on the hour, or once a day. Failures are told at once."""
+    """At once (what is found within a minute is one message), on the full hour, or once a day; local time of the
+    pipeline's zone. Failures are told at once."""
     digest_at: time = time(8)
     """When the daily message is sent; local time of the pipeline's zone."""
     min_score: Share = 0.0

@@ -44,7 +44,7 @@ def follow(spec: PipelineSpec, partitions: Sequence[Partition], lake: Lake) -> I
         TableError: nothing was scored yet.
     """
     scored, there = sorted(part.key for part in partitions), sorted(lake.counts(spec.name, SCORES))
-    before = read(spec, lake, _within_reach(scored, there))
+    before = read(spec, lake, within_reach(scored, there))
     window = _window(spec, scored, there, before)
     known = [incident for incident in before if set(incident.partitions) & set(window)]
     found = _with_known_ids(group(spec, anomalies_of(spec, lake, window)), known)
@@ -109,8 +109,13 @@ def _window(spec: PipelineSpec, scored: Sequence[str], there: Sequence[str], kno
         window = wider
 
 
-def _within_reach(scored: Sequence[str], there: Sequence[str]) -> list[str]:
-    """The partitions in which an incident may have begun that touches one of these or a neighbour."""
+def within_reach(scored: Sequence[str], there: Sequence[str]) -> list[str]:
+    """The partitions in which an incident may have begun that touches one of these or a neighbour.
+
+    Args:
+        scored: keys in order, one at least.
+        there: keys of all partitions that are scored, in order.
+    """
     first, last = bisect_left(there, scored[0]), bisect_left(there, scored[-1])
     return list(there[max(0, first - LONGEST - 1) : last + 2])
 

@@ -127,13 +127,30 @@ def say(
     return entry
 
 
-def log(spec: PipelineSpec, lake: Lake) -> list[Entry]:
-    """All that was said, in time order."""
+def log(spec: PipelineSpec, lake: Lake, since: datetime | None = None) -> list[Entry]:
+    """All that was said, in time order.
+
+    Args:
+        since: only what was said of incidents that ended later, and snoozes that go on.
+    """
+    import pyarrow.compute as pc
+
     if not lake.exists(spec.name, NOUN):
         return []
-    rows = lake.read(spec.name, NOUN).to_pylist()
+    wanted = None if since is None else (pc.field("end") >= since) | (pc.field("until") > datetime.now(UTC))
+    rows = lake.read(spec.name, NOUN, where=wanted).to_pylist()
     found = [Entry(**{**row, "action": Action(row["action"])}) for row in rows]
     return sorted(found, key=lambda entry: entry.at)
+
+
+def verdicts(spec: PipelineSpec, lake: Lake) -> int:
+    """How many verdicts people have given; an incident judged twice counts twice."""
+    import pyarrow.compute as pc
+
+    if not lake.exists(spec.name, NOUN):
+        return 0
+    given = pc.field("action").isin([verdict.value for verdict in VERDICTS])
+    return int(lake.read(spec.name, NOUN, columns=["action"], where=given).num_rows)
 
 
 def standings(incidents: Sequence[Incident], entries: Sequence[Entry], now: datetime | None = None) -> list[Standing]:

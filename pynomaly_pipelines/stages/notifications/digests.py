@@ -13,9 +13,10 @@ def last_slot(spec: PipelineSpec, now: datetime) -> datetime:
     assert spec.notify is not None
     if spec.notify.digest == "immediate":
         return now
-    if spec.notify.digest == "hourly":
-        return now.replace(minute=0, second=0, microsecond=0)
     zone = ZoneInfo(spec.timezone)
+    if spec.notify.digest == "hourly":
+        # Of the zone: in some the hour begins half an hour after that of UTC.
+        return now.astimezone(zone).replace(minute=0, second=0, microsecond=0).astimezone(now.tzinfo)
     today = now.astimezone(zone).date()
     slot = datetime.combine(today, spec.notify.digest_at, zone).astimezone(now.tzinfo)
     if slot <= now:

@@ -1,4 +1,4 @@
-"""Incidents and failures -> one message, in text and in HTML.
+"""Incidents, failures and notices -> one message, in text and in HTML.
 
 Values of columns come from outside. In HTML they are escaped; in text they lose line breaks and control characters,
 and what chat programs take for links or mentions is broken up.
@@ -18,6 +18,7 @@ from pynomaly_pipelines.operations.redaction import redact
 from pynomaly_pipelines.resources.notifications import Message, Picture
 from pynomaly_pipelines.spec import PipelineSpec
 from pynomaly_pipelines.stages.incidents.incident import Incident
+from pynomaly_pipelines.stages.notifications.marks import Notice
 
 DETAILED = 5
 """Incidents told with reasons; the others with one line."""
@@ -32,6 +33,10 @@ class Failure:
 
     run_id: str
     why: str
+    what: str = ""
+    """What it did not make."""
+    refused: tuple[str, ...] = ()
+    """Partitions that were refused, each with the reason."""
 
 
 def about_incidents(
@@ -50,11 +55,17 @@ def about_incidents(
 def about_failures(spec: PipelineSpec, failures: Sequence[Failure], public_url: str) -> Message:
     """One message on these failures."""
     one = f"{spec.name}: a run failed" if len(failures) == 1 else f"{spec.name}: {len(failures)} runs failed"
-    blocks = [
-        _Block(f"run {f.run_id[:8]}", (redact(f.why),), f"{public_url}/runs/{quote(f.run_id, safe='')}")
-        for f in failures[:LISTED]
-    ]
+    blocks = [_failure(failure, public_url) for failure in failures[:LISTED]]
+    if len(failures) > LISTED:
+        blocks.append(_Block(f"and {len(failures) - LISTED} more", (), f"{public_url}/runs"))
     return _message(one, blocks)
+
+
+def about_notices(spec: PipelineSpec, notices: Sequence[Notice], public_url: str) -> Message:
+    """One message on drift and on promotions that did not happen."""
+    title = notices[0].headline if len(notices) == 1 else f"{spec.name}: {len(notices)} notices"
+    blocks = [_Block(n.headline, n.lines, f"{public_url}/assets/{spec.name}/{n.asset}") for n in notices[:LISTED]]
+    return _message(title, blocks)
 
 
 def about_nothing(spec: PipelineSpec, public_url: str) -> Message:
@@ -85,6 +96,15 @@ def plain(value: str) -> str:
     short = visible if len(visible) <= _LONGEST else f"{visible[: _LONGEST - 1]}…"
     # A space of no width: nothing to see, and no longer a mention or a link.
     return _CHAT.sub("\u200b", short)
+
+
+def _failure(failure: Failure, public_url: str) -> _Block:
+    run = f"run {failure.run_id[:8]}"
+    refused = failure.refused[:DETAILED]
+    more = len(failure.refused) - len(refused)
+    lines = (failure.why, *refused, *([f"and {more} more"] if more else []))
+    link = f"{public_url}/runs/{quote(failure.run_id, safe='')}"
+    return _Block(f"{failure.what} ({run})" if failure.what else run, tuple(redact(line) for line in lines), link)
 
 
 @dataclass(frozen=True)
