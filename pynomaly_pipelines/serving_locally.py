@@ -17,6 +17,7 @@ from types import FrameType
 
 from pynomaly_pipelines.operations.errors import SettingsError
 from pynomaly_pipelines.operations.secrets import resolved
+from pynomaly_pipelines.operations.settings import LOCAL_URL
 from pynomaly_pipelines.project import DEFINITIONS, Project
 
 HOST = "127.0.0.1"
@@ -146,7 +147,7 @@ class Stack:
             say("stopped")
 
     def _variables(self, live: bool) -> dict[str, str]:
-        settings = self._project.settings
+        settings, local = self._project.settings, f"http://{HOST}:{self.port}"
         return settings.child_environment(
             DAGSTER_HOME=str(self._project.dagster_home()),
             PYNOMALY_PROJECT=str(settings.project),
@@ -154,8 +155,12 @@ class Stack:
             # Not an argument: those can be seen by everybody on this machine.
             MLFLOW_BACKEND_STORE_URI=resolved(settings.registry),
             PYNOMALY_REGISTRY_UI=f"http://{HOST}:{self.mlflow_port}",
+            # One that was set leads in from outside, through a proxy for instance.
+            PYNOMALY_PUBLIC_URL=f"http://{HOST}:{self.port}"
+            if settings.public_url == LOCAL_URL
+            else settings.public_url,
             PYNOMALY_DATA_DOCS_UI=f"http://{HOST}:{self.docs_port}",
-            PYNOMALY_SERVICE_DAGSTER_URL=f"http://{HOST}:{self.port}",
+            PYNOMALY_SERVICE_DAGSTER_URL=local,
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
             MLFLOW_DISABLE_TELEMETRY="true",
             PYTHONUNBUFFERED="1",

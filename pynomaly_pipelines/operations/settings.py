@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pynomaly_pipelines.operations.errors import SettingsError
 
+LOCAL_URL = "http://127.0.0.1:3000"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,9 +40,9 @@ class Settings:
     secrets. Default: `environment`."""
     live: bool
     """PYNOMALY_LIVE=1: schedules and sensors start switched on."""
-    public_url: str = "http://127.0.0.1:3000"
+    public_url: str = LOCAL_URL
     """PYNOMALY_PUBLIC_URL: address at which people reach Dagster's UI, for links in notifications. Default:
-    `http://127.0.0.1:3000`."""
+    `http://127.0.0.1:3000`, with the port that `pynomaly up` took."""
     heartbeat_seconds: float = 15.0
     """PYNOMALY_HEARTBEAT_SECONDS: how often a run at work shows that it is alive. Default: 15. One that was silent for
     six times as long is taken for dead; all processes must agree on it."""
@@ -63,7 +65,7 @@ class Settings:
             dagster_home=Path(env["DAGSTER_HOME"]) if "DAGSTER_HOME" in env else None,
             secrets=env.get("PYNOMALY_SECRETS", "") or "environment",
             live=env.get("PYNOMALY_LIVE", "0") not in ("", "0", "false", "no"),
-            public_url=env.get("PYNOMALY_PUBLIC_URL", "http://127.0.0.1:3000").rstrip("/"),
+            public_url=env.get("PYNOMALY_PUBLIC_URL", LOCAL_URL).rstrip("/"),
             heartbeat_seconds=_seconds(env, "PYNOMALY_HEARTBEAT_SECONDS", 15.0),
         )
 

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -116,21 +117,21 @@ class _Block:
 
 def _incident(spec: PipelineSpec, incident: Incident, public_url: str) -> _Block:
     lines = [
-        f"{_span(spec, incident)}, peak {_local(spec, incident, 'peak')}, score {incident.score:.4f}",
+        f"{_span(spec, incident)}, peak {_clock(spec, incident.peak)}, score {incident.score:.4f}",
         *(f"{reason} in {reason.rows} of {incident.anomalies} rows" for reason in incident.reasons),
-        *(f"e.g. {sample.row} ({sample.source})" for sample in incident.samples[:3]),
+        *(f"e.g. {_clock(spec, sample.time)} {sample.row} ({sample.source})" for sample in incident.samples[:3]),
         f"incident {incident.id}: pynomaly incidents {spec.name} {incident.id}",
     ]
     return _Block(incident.headline, tuple(lines), f"{public_url}/assets/{spec.name}/incidents")
 
 
 def _span(spec: PipelineSpec, incident: Incident) -> str:
-    start, end = _local(spec, incident, "start"), _local(spec, incident, "end")
+    start, end = _clock(spec, incident.start), _clock(spec, incident.end)
     return f"{start} … {end} {spec.timezone}" if incident.end > incident.start else f"{start} {spec.timezone}"
 
 
-def _local(spec: PipelineSpec, incident: Incident, which: str) -> str:
-    return f"{getattr(incident, which).astimezone(ZoneInfo(spec.timezone)):%Y-%m-%d %H:%M}"
+def _clock(spec: PipelineSpec, moment: datetime) -> str:
+    return f"{moment.astimezone(ZoneInfo(spec.timezone)):%Y-%m-%d %H:%M}"
 
 
 def _message(title: str, blocks: Sequence[_Block], pictures: tuple[Picture, ...] = ()) -> Message:
@@ -147,6 +148,8 @@ def _as_text(block: _Block) -> str:
 
 
 def _as_html(block: _Block) -> str:
+    # The address is the text, too: what a mail program makes of HTML as plain text keeps nothing else.
+    shown = html.escape(block.link, quote=True)
     items = "".join(f"<li>{html.escape(plain(line))}</li>" for line in block.lines)
-    link = f'<p><a href="{html.escape(block.link, quote=True)}">open</a></p>' if block.link else ""
+    link = f'<p><a href="{shown}">{shown}</a></p>' if block.link else ""
     return f"<h3>{html.escape(plain(block.head))}</h3><ul>{items}</ul>{link}"

@@ -64,12 +64,19 @@ def _series(spec: PipelineSpec, incident: Incident, rows: pd.DataFrame) -> bytes
     for name, axes in zip(loud, plots, strict=True):
         points = rows[rows[SERIES] == name]
         odd = points[points["is_anomaly"] & (points[spec.time] >= incident.start)]
-        axes.plot(points[spec.time], points[VALUE], color=GOOD, linewidth=1.0)
-        _expected(axes, odd[spec.time], odd["reasons"])
-        axes.plot(odd[spec.time], odd[VALUE], "o", color=ALARM, markersize=4, label="anomaly")
+        axes.plot(_local(spec, points[spec.time]), points[VALUE], color=GOOD, linewidth=1.0)
+        _expected(axes, _local(spec, odd[spec.time]), odd["reasons"])
+        axes.plot(_local(spec, odd[spec.time]), odd[VALUE], "o", color=ALARM, markersize=4, label="anomaly")
         axes.set_title(plain(str(name).replace(SERIES_SEPARATOR, ", ")), loc="left", fontsize=9)
         axes.legend(frameon=False, fontsize=7)
+    plots[-1].set_xlabel(spec.timezone, fontsize=7)
     return as_png(figure)
+
+
+def _local(spec: PipelineSpec, times: pd.Series) -> pd.Series:
+    """Times as the message tells them: without a zone, so that nothing shifts them back."""
+    found: pd.Series = times.dt.tz_convert(spec.timezone).dt.tz_localize(None)
+    return found
 
 
 def _expected(axes: Any, times: pd.Series, reasons: pd.Series) -> None:
@@ -85,11 +92,13 @@ def _expected(axes: Any, times: pd.Series, reasons: pd.Series) -> None:
 def _records(spec: PipelineSpec, incident: Incident, rows: pd.DataFrame) -> bytes:
     odd = rows["is_anomaly"] & (rows[spec.time] >= incident.start)
     figure, (over_time, why) = subplots(8.0, 3.2 + 0.3 * len(incident.reasons), 2, shared=False)
-    over_time.plot(rows[spec.time], rows["score"], ".", color=QUIET, markersize=3)
-    over_time.plot(rows[spec.time][odd], rows["score"][odd], "o", color=ALARM, markersize=4)
+    times = _local(spec, rows[spec.time])
+    over_time.plot(times, rows["score"], ".", color=QUIET, markersize=3)
+    over_time.plot(times[odd], rows["score"][odd], "o", color=ALARM, markersize=4)
     if "threshold" in rows and len(rows):
         over_time.axhline(float(rows["threshold"].iloc[-1]), color=INK, linestyle="--", linewidth=1)
     over_time.set_title("scores; anomalies in red, the threshold dashed", loc="left", fontsize=9)
+    over_time.set_xlabel(spec.timezone, fontsize=7)
     _bars(why, [(str(reason), reason.share) for reason in reversed(incident.reasons)])
     return as_png(figure)
 
