@@ -86,14 +86,14 @@ def test_failures_say_what_was_not_made_and_why_and_no_secret() -> None:
     refused = tuple(f"2025-07-{day:02}: 40 % of the rows broke a rule" for day in range(1, 8))
     message = about_failures(
         SPEC,
-        [Failure("1a2b3c4d5e", "password hunter2hunter2 was refused.", "raw of 2025-07-01 … 2025-07-07", refused)],
+        [Failure("run-one-of-many", "password hunter2hunter2 was refused.", "raw of 2025-07-01 … 2025-07-07", refused)],
         URL,
     )
     assert message.title == "shop: a run failed"
-    assert message.text.splitlines()[0] == "raw of 2025-07-01 … 2025-07-07 (run 1a2b3c4d)"
+    assert message.text.splitlines()[0] == "raw of 2025-07-01 … 2025-07-07 (run run-one-)"
     assert "hunter2" not in message.text + message.html
     assert message.text.count("broke a rule") == 5
-    assert "- and 2 more\nhttps://watch.example/runs/1a2b3c4d5e" in message.text
+    assert "- and 2 more\nhttps://watch.example/runs/run-one-of-many" in message.text
 
 
 def test_several_kinds_are_one_message() -> None:
