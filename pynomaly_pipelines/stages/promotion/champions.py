@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CHAMPIONS = "champions"
+BY_GATE, BY_PERSON, BY_ROLLBACK = "promoted by the gate", "promoted by a person", "rolled back"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,19 @@ def record(lake: Lake, pipeline: str, move: Move, *, after: int | None = None) -
         lake.append(pipeline, CHAMPIONS, rows)
         announce(tags.champion(pipeline))
         return
+    _next(lake, pipeline, rows, after)
+
+
+def go_on(lake: Lake, pipeline: str, *, after: int) -> None:
+    """Take the right to carry out the last recorded move: the generation grows, the history does not.
+
+    Raises:
+        ChampionMoved: another move was recorded since that generation.
+    """
+    _next(lake, pipeline, _schema().empty_table(), after)
+
+
+def _next(lake: Lake, pipeline: str, rows: pa.Table, after: int) -> None:
     try:
         lake.append_next(pipeline, CHAMPIONS, rows, after=after)
     except TableMoved as error:

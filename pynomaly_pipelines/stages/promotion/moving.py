@@ -4,6 +4,9 @@ MLflow's aliases have no compare-and-set: of two that point `champion` at once, 
 it did. The history of moves has one: a Delta commit follows exactly one version, or fails. So a move is recorded first,
 as the next one after those its decision rests on, and whoever can't record it does not touch the alias. It holds for
 every process that reaches the lake: the gate's runs, the command line, each replica of the service.
+
+Whoever is killed between the two leaves a move that was not carried out. The same decision, taken again, goes on with
+that move and records none.
 """
 
 from __future__ import annotations
@@ -28,13 +31,18 @@ UNDONE = "not carried out"
 def moving(lake: Lake, pipeline: str, move: Move, since: int) -> Iterator[None]:
     """Record a move, then carry it out in the block; one that fails is recorded as taken back.
 
+    The champion must be `move.before` still: a move that was recorded and left there is this one's beginning.
+
     Args:
         since: `champions.generation` as of the decision.
 
     Raises:
         ChampionMoved: another move was recorded meanwhile; the block is not entered.
     """
-    champions.record(lake, pipeline, move, after=since)
+    if _begun(lake, pipeline, move):
+        champions.go_on(lake, pipeline, after=since)
+    else:
+        champions.record(lake, pipeline, move, after=since)
     try:
         yield
     except BaseException as error:
@@ -60,3 +68,11 @@ def refuse_under_way(lake: Lake, pipeline: str, champion: int | None) -> None:
             rule="one move at a time is made",
             fix="wait a moment, look at the champion, then decide again",
         )
+
+
+def _begun(lake: Lake, pipeline: str, move: Move) -> bool:
+    """Whether the last recorded move is this one; the gate's whichever run it was of, a person's by the same one."""
+    last = next(reversed(champions.history(lake, pipeline)), None)
+    if last is None or (last.what, last.version, last.before) != (move.what, move.version, move.before):
+        return False
+    return move.what == champions.BY_GATE or last.by == move.by

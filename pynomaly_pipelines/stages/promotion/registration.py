@@ -18,14 +18,13 @@ from pynomaly_pipelines.stages.gate.decision import Contender, broken, decide, s
 from pynomaly_pipelines.stages.gate.replay import replay_of
 from pynomaly_pipelines.stages.gate.verdict import Criterion, Outcome, Verdict
 from pynomaly_pipelines.stages.promotion import champions
-from pynomaly_pipelines.stages.promotion.champions import Move
+from pynomaly_pipelines.stages.promotion.champions import BY_GATE, BY_PERSON, BY_ROLLBACK, Move
 from pynomaly_pipelines.stages.promotion.moving import moving, refuse_under_way
 from pynomaly_pipelines.stages.training import Window, read_window
 
 ROLLED_BACK, ROLLED_BACK_TO, WHY = "rolled_back", "rolled_back_to", "rolled_back_reason"
 """Tags of a version that a person took back; the gate never lets it, or its like, through again by itself."""
 GATE, GATE_REASON = "gate", "gate_reason"
-BY_GATE, BY_PERSON, BY_ROLLBACK = "promoted by the gate", "promoted by a person", "rolled back"
 OUTCOMES: Mapping[Outcome, str] = {"passed": "passed", "refused": "refused", "held": "held"}
 
 
