@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pynomaly_pipelines.resources.registry import Registry
 from pynomaly_pipelines.resources.tables import Lake
 from tests import servers
 from tests.servers import AwsEndpoint, ObjectStorage, OpenBao, Postgres, Redis
+from tests.service.stocked_home import StockedHome, made_once
 from tests.small_pipelines import Trained, records, series, trained
 
 
@@ -80,6 +82,13 @@ def meters(tmp_path_factory: pytest.TempPathFactory, new_registry: Callable[[Pat
 def shop_copy(shop: Trained, tmp_path: Path, new_registry: Callable[[Path], Registry]) -> Trained:
     """The trained records pipeline with tables and a registry that may be changed."""
     return shop.copy(tmp_path / "copy", new_registry)
+
+
+@pytest.fixture(scope="session")
+def stocked_home(tmp_path_factory: pytest.TempPathFactory, migrated_registry: Path) -> StockedHome:
+    """A project whose pipeline went the whole way in Dagster's runs. Read only: `StockedHome.copy` to change it."""
+    base = tmp_path_factory.getbasetemp()
+    return made_once(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base, migrated_registry)
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ class Trained:
         """The same with tables, a registry and artifacts of its own."""
         for part in ("lake", "registry"):
             shutil.copytree(self.folder / part, folder / part, ignore=shutil.ignore_patterns("cache"))
-        _move_artifacts(folder / "registry" / "registry.db", str(self.folder), str(folder))
+        relocate(folder / "registry" / "registry.db", str(self.folder), str(folder))
         # MLflow remembers by run where artifacts lie; the copy's runs have the same ids.
         _artifact_repos_cache.clear()
         lake, registry = Lake(str(folder / "lake")), new_registry(folder / "registry")
@@ -80,7 +80,7 @@ class Trained:
         )
 
 
-def _move_artifacts(database: Path, old: str, new: str) -> None:
+def relocate(database: Path, old: str, new: str) -> None:
     """Let a copied registry look for its artifacts beside itself."""
     places = {
         "experiments": "artifact_location",

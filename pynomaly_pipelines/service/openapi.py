@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -54,6 +56,10 @@ SECURITY_SCHEMES: dict[str, Any] = {
 }
 
 
+EXAMPLES = Path(__file__).with_name("examples.json")
+"""`METHOD path` -> status -> media type -> what a service with data answered (`tests/service/capturing.py`)."""
+
+
 def describe(app: FastAPI) -> None:
     """Have the application describe itself with everything it may answer."""
 
@@ -82,8 +88,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
     schemas.update(model.pop("$defs", {}))
     schemas["Problem"] = model
     components["securitySchemes"] = SECURITY_SCHEMES
+    examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     for path, method, endpoint in _operations(app):
         _complete(described["paths"][path][method], endpoint, "{" in path)
+        _exemplify(described["paths"][path][method], examples.get(f"{method.upper()} {path}", {}))
     described["tags"] = [{"name": name, "description": text} for name, text in TAGS.items() if name in _used(described)]
     return described
 
@@ -143,6 +151,12 @@ def _complete(operation: dict[str, Any], dependant: Any, named: bool) -> None:
         if known is not entry:
             known.setdefault("content", entry["content"])
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _exemplify(operation: dict[str, Any], answered: dict[str, dict[str, Any]]) -> None:
+    for status, by_media in answered.items():
+        for media, value in by_media.items():
+            operation["responses"][status].setdefault("content", {})[media]["example"] = value
 
 
 def _calls(dependant: Any) -> Iterator[Any]:

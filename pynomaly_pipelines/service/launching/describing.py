@@ -99,7 +99,9 @@ def details_view(
     """A run as it is told by itself."""
     now, run = datetime.now(UTC), found.run
     state = run_state(run.status)
-    steps = tuple(_step_view(step, state) for step in found.steps)
+    # Dagster plans in any order; people read what was done first.
+    in_time = sorted(found.steps, key=lambda step: (step.started is None, step.started or now))
+    steps = tuple(_step_view(step, state) for step in in_time)
     left_queue = run.started or run.ended or now
     return RunDetailsView(
         **dict(run_view(run, dagster_url, now)),

@@ -39,7 +39,8 @@ async def queue_view(client: DagsterClient) -> QueueView:
         priorities=tuple(_by_priority(waiting, now)),
         max_concurrent_runs=limits.runs,
         default_pool_limit=limits.pool_default,
-        pools=tuple(PoolView(**vars(pool)) for pool in limits.pools),
+        # Dagster lists them in any order.
+        pools=tuple(PoolView(**vars(pool)) for pool in sorted(limits.pools, key=lambda pool: pool.name)),
         at=now,
     )
 

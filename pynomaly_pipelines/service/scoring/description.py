@@ -104,21 +104,11 @@ _ANSWER: dict[str, Any] = {
         },
     },
 }
-_EXAMPLE = {
-    "pipeline": "shop",
-    "model_version": 3,
-    "model_run_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-    "threshold": 0.63,
-    "rows": 2,
-    "score": [0.21, 0.81],
-    "is_anomaly": [False, True],
-    "reasons": [None, [{"column": "amount", "value": "853", "usual": "12 … 90", "share": 0.74}]],
-}
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Scores, in the order of the rows.",
         "content": {
-            "application/json": {"schema": _ANSWER, "examples": {"two rows": {"value": _EXAMPLE}}},
+            "application/json": {"schema": _ANSWER},
             "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
