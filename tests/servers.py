@@ -166,6 +166,17 @@ class Postgres:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._user)
         _wait(self.port, self._process, self._folder / "log")
+        # It listens before it lets anybody in; `pg_ctl start --wait` looks at the same line.
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._ready():
+            if time.monotonic() > deadline:
+                pytest.fail(f"PostgreSQL lets nobody in: {(self._folder / 'log').read_text()[-1000:]}")
+            time.sleep(0.02)
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        told = (self._folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        return len(told) >= 8 and told[0] == str(self._process.pid) and told[7].strip() == "ready"
 
     def stop(self) -> None:
         """As for a restart: connections are told and closed, new ones refused."""
@@ -184,6 +195,10 @@ class Postgres:
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
+            # Who still has its shared memory keeps the next server from starting.
+            deadline = time.monotonic() + _START_SECONDS
+            while any(_lives(child) for child in children) and time.monotonic() < deadline:
+                time.sleep(0.02)
 
     def hang(self) -> None:
         """It and all who serve a connection answer nothing; connections stay open."""
@@ -350,6 +365,14 @@ def _create_bucket(storage: ObjectStorage, name: str) -> None:
         with error:
             if error.code != 409:
                 raise
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there, and not only waits for somebody to ask how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
