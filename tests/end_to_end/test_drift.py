@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -80,13 +81,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_registry: Path) -> Shop:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_registry: Path) -> Iterator[Shop]:
     monkeypatch.setenv("PYNOMALY_PROJECT", str(tmp_path))
     home = tmp_path / ".pynomaly"
     home.mkdir()
     shutil.copy(migrated_registry, home / "registry.db")
     monkeypatch.chdir(tmp_path)
-    return Shop(tmp_path, dg.DagsterInstance.ephemeral())
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Shop(tmp_path, instance)
 
 
 def test_a_shift_is_found_lasts_trains_once_and_is_then_usual(shop: Shop) -> None:

@@ -44,6 +44,11 @@ class RateLimiter:
             self.shared.tell(kind, key, self.limits[kind])
         return count
 
+    async def close(self) -> None:
+        """Tell the others what was counted last, and let go of Redis; a request after this connects anew."""
+        if self.shared is not None:
+            await self.shared.close()
+
     def headers(self, kind: Kind, count: Count) -> list[tuple[bytes, bytes]]:
         """The header fields on where a client or an account stands."""
         limit = self.limits[kind]

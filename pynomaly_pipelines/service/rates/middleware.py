@@ -28,6 +28,12 @@ class RateLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, then hand on or refuse."""
+        if scope["type"] == "lifespan":
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                await self._limiter.close()
+            return
         kind = kind_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if kind is None:
             await self._app(scope, receive, send)

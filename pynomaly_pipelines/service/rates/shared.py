@@ -11,6 +11,7 @@ and goes on without it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,6 +53,7 @@ class SharedWindows:
         self._own: dict[_Place, int] = {}
         self._others: dict[_Place, int] = {}
         self._telling: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     async def strict(self, kind: str, key: str, limit: Limit) -> Count:
         """Count a request exactly.
@@ -83,12 +85,15 @@ class SharedWindows:
             return
         self._untold[place] = self._untold.get(place, 0) + 1
         if self._telling is None or self._telling.done():
+            # An event belongs to the first loop that waits for it.
+            self._closing = asyncio.Event()
             self._telling = asyncio.get_running_loop().create_task(self._tell_later())
 
     async def _tell_later(self) -> None:
         from redis.exceptions import RedisError
 
-        await asyncio.sleep(self._tell_seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), self._tell_seconds)
         untold, self._untold = self._untold, {}
         try:
             totals = await self._add(untold)
@@ -112,10 +117,11 @@ class SharedWindows:
         return [int(total) for total in answers[::2]]
 
     async def close(self) -> None:
-        """What was not told is told, as far as Redis answers."""
-        if self._telling is not None and not self._telling.done():
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        """What was not told is told now, as far as Redis answers within its time-out."""
+        self._closing.set()
+        if self._telling is not None:
+            # Not cancelled: redis-py loses a connection that is being made.
+            await self._telling
         await self._client.aclose()
 
 

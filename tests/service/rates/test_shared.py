@@ -20,7 +20,8 @@ LIMITS = dict.fromkeys(Kind, Limit(3, 3600))
 def process(redis: Redis, **more: object) -> RateLimiter:
     """The limiter of one of several processes."""
     client = connect_async(redis.url, timeout_seconds=0.25)
-    return RateLimiter(LIMITS, Windows(100), SharedWindows(client, tell_seconds=0.05, **more))  # type: ignore[arg-type]
+    settings = {"tell_seconds": 0.05, **more}
+    return RateLimiter(LIMITS, Windows(100), SharedWindows(client, **settings))  # type: ignore[arg-type]
 
 
 def test_logins_are_counted_exactly_over_all_processes(redis: Redis) -> None:
@@ -49,6 +50,23 @@ def test_other_requests_are_counted_together_within_the_interval(redis: Redis) -
         return found
 
     assert asyncio.run(tries()) == [True, True, True, False, False]
+
+
+def test_what_was_not_told_yet_is_told_at_the_end(redis: Redis) -> None:
+    async def counted() -> int:
+        leaving, staying = process(redis, tell_seconds=3600), process(redis)
+        for _ in range(2):
+            await leaving.client(Kind.SCORE, "192.0.2.1")
+        assert leaving.shared is not None
+        await leaving.shared.close()
+        await staying.client(Kind.SCORE, "192.0.2.1")
+        await asyncio.sleep(0.3)
+        last = await staying.client(Kind.SCORE, "192.0.2.1")
+        assert staying.shared is not None
+        await staying.shared.close()
+        return last.remaining
+
+    assert asyncio.run(counted()) == 0
 
 
 def test_while_redis_hangs_scoring_goes_on_and_logins_are_refused(redis: Redis) -> None:
