@@ -29,10 +29,7 @@ class RateLimits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, then hand on or refuse."""
         if scope["type"] == "lifespan":
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                await self._limiter.close()
+            await self._app(scope, receive, self._closing(send))
             return
         kind = kind_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if kind is None:
@@ -49,6 +46,15 @@ class RateLimits:
             return
         scope[_SCOPE] = standing
         await self._app(scope, receive, standing.telling(send))
+
+    def _closing(self, send: Send) -> Send:
+        async def sent(message: Message) -> None:
+            # Before it is said, for a server that was told of the end may leave at once.
+            if message["type"].startswith("lifespan.shutdown"):
+                await self._limiter.close()
+            await send(message)
+
+        return sent
 
 
 class _Standing:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from pynomaly_pipelines.operations.cache import connect_async
 from pynomaly_pipelines.operations.errors import DependencyUnavailable
 from pynomaly_pipelines.service.rates.limiter import RateLimiter
+from pynomaly_pipelines.service.rates.middleware import RateLimits
 from pynomaly_pipelines.service.rates.rules import Kind
 from pynomaly_pipelines.service.rates.shared import SharedWindows
 from pynomaly_pipelines.service.rates.windows import Limit, Windows
@@ -67,6 +69,28 @@ def test_what_was_not_told_yet_is_told_at_the_end(redis: Redis) -> None:
         return last.remaining
 
     assert asyncio.run(counted()) == 0
+
+
+def test_a_server_hears_of_the_end_after_the_last_was_told(redis: Redis) -> None:
+    async def told_at_the_end() -> list[str]:
+        limiter, seen = process(redis, tell_seconds=3600), []
+
+        async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await limiter.client(Kind.SCORE, "192.0.2.1")
+            await send({"type": "lifespan.shutdown.complete"})
+
+        async def receive() -> Message:
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            client = connect_async(redis.url)
+            seen.append(f"{message['type']} {len(await client.keys())}")
+            await client.aclose()
+
+        await RateLimits(app, limiter)({"type": "lifespan"}, receive, send)
+        return seen
+
+    assert asyncio.run(told_at_the_end()) == ["lifespan.shutdown.complete 1"]
 
 
 def test_while_redis_hangs_scoring_goes_on_and_logins_are_refused(redis: Redis) -> None:
