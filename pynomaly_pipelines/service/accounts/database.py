@@ -8,7 +8,9 @@ written in between (SQLITE_BUSY_SNAPSHOT), however long it would be willing to w
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,7 +148,7 @@ def _sqlite(url: sa.URL, timeouts: Timeouts) -> sa.Engine:
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
         # Transactions are begun below, not by the driver before the first write.
         connection.isolation_level = None
-        _write_ahead(connection)
+        _write_ahead(connection, timeouts.statement)
         connection.execute("PRAGMA foreign_keys=ON")
         # A power cut must not undo a revocation.
         connection.execute("PRAGMA synchronous=FULL")
@@ -166,7 +168,17 @@ def _make_private(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Readers and a writer at the same time. Asked for once a file: the change needs the file for itself."""
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        connection.execute("PRAGMA journal_mode=WAL")
+def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
+    """Readers and a writer at the same time. Asked for once a file: the change needs the file for itself.
+
+    SQLite refuses two that ask at the same moment at once, whatever the connection's timeout: each would wait for the
+    other's lock. So the later one looks again, for up to `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01 + 0.04 * random.random())  # nosec B311

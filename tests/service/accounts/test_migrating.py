@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import stat
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -63,6 +65,37 @@ def test_of_processes_that_start_together_one_migrates(empty: Database) -> None:
         process.join(30)
     head = scripts().get_current_head()
     assert sorted(moves, key=str) == sorted([(None, head), *[(head, head)] * 3], key=str)
+
+
+def _connect(url: str, ready: Barrier, failed: multiprocessing.Queue[str]) -> None:
+    database = Database(url)
+    ready.wait(60)
+    try:
+        with database.engine.connect():
+            failed.put("")
+    except sa.exc.DBAPIError as error:
+        failed.put(str(error))
+    database.close()
+
+
+@pytest.mark.slow
+def test_those_that_open_a_new_file_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    failed: multiprocessing.Queue[str] = context.Queue()
+    ready = [context.Barrier(4) for _ in range(20)]
+    urls = [f"sqlite:///{tmp_path}/{number}.db" for number in range(20)]
+    started = [context.Process(target=_connect_all, args=(urls, ready, failed)) for _ in range(4)]
+    for process in started:
+        process.start()
+    said = [failed.get(timeout=120) for _ in range(4 * 20)]
+    for process in started:
+        process.join(60)
+    assert set(said) == {""}
+
+
+def _connect_all(urls: list[str], ready: list[Barrier], failed: multiprocessing.Queue[str]) -> None:
+    for url, together in zip(urls, ready, strict=True):
+        _connect(url, together, failed)
 
 
 def test_an_old_schema_is_refused_where_migrating_is_off(empty: Database) -> None:
